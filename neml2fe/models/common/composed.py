@@ -1,0 +1,96 @@
+"""`ComposedModel`: models wired by equal variable names."""
+
+from __future__ import annotations
+
+from graphlib import CycleError, TopologicalSorter
+
+from neml2fe.errors import ModelError, suggest
+from neml2fe.models.fields import Option
+from neml2fe.models.model import Model, Spec, Values, model_names
+
+
+class ComposedModel(Model):
+    """Evaluates `models` in the order of their dependencies.
+
+    Inputs are the variables that no member computes; outputs are those that no member
+    consumes, plus `additional_outputs`. Raises `ModelError` when two members compute one
+    variable, when the members form a cycle, or when types disagree.
+    """
+
+    models = Option(list[Model], "Models to compose, in any order")
+    additional_outputs = Option(list[str], "Consumed variables to return as well", default=())
+
+    models: list[Model]  # type: ignore[no-redef]
+    additional_outputs: list[str]  # type: ignore[no-redef]
+
+    def setup(self) -> None:
+        self._producer: dict[str, Model] = {}
+        for model in self.models:
+            for variable in model.output_spec:
+                if variable in self._producer:
+                    raise ModelError(
+                        f"{self.label}: both '{self._producer[variable].label}' and "
+                        f"'{model.label}' compute '{variable}'; rename one or leave one out"
+                    )
+                self._producer[variable] = model
+        self._order = self._sorted()
+        for name, model in zip(model_names(self._order), self._order, strict=True):
+            self.adopt(name, model)
+        self._inputs, self._outputs = self._wire()
+
+    def _sorted(self) -> list[Model]:
+        graph = {
+            model: [self._producer[v] for v in model.input_spec if v in self._producer]
+            for model in self.models
+        }
+        try:
+            return list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            loop = " -> ".join(m.label for m in error.args[1])
+            raise ModelError(
+                f"{self.label}: the models form a cycle: {loop}; "
+                "break it with an implicit update or a variable one step back (x~1)"
+            ) from None
+
+    def _wire(self) -> tuple[Spec, Spec]:
+        spec: Spec = {v: t for m in self._order for v, t in m.output_spec.items()}
+        inputs: Spec = {}
+        consumed: set[str] = set()
+        for model in self._order:
+            for variable, kind in model.input_spec.items():
+                known = spec.setdefault(variable, kind)
+                if known is not kind:
+                    raise ModelError(
+                        f"{self.label}: '{variable}' is a {known.__name__} elsewhere, but "
+                        f"'{model.label}' takes a {kind.__name__}"
+                    )
+                if variable in self._producer:
+                    consumed.add(variable)
+                else:
+                    inputs[variable] = kind
+        for variable in self.additional_outputs:
+            if variable not in self._producer:
+                raise ModelError(
+                    f"{self.label}: additional output '{variable}' is not computed by any member"
+                    f"{suggest(variable, self._producer)}"
+                )
+        outputs = {
+            v: spec[v]
+            for v in self._producer
+            if v not in consumed or v in self.additional_outputs
+        }
+        return inputs, outputs
+
+    @property
+    def input_spec(self) -> Spec:
+        return self._inputs
+
+    @property
+    def output_spec(self) -> Spec:
+        return self._outputs
+
+    def _evaluate(self, values: Values) -> Values:
+        known = dict(values)
+        for model in self._order:
+            known.update(model._evaluate({name: known[name] for name in model.input_spec}))
+        return {name: known[name] for name in self._outputs}

@@ -1,0 +1,36 @@
+"""Scalar invariants of symmetric second-order tensors."""
+
+from __future__ import annotations
+
+import math
+
+from neml2fe.models.fields import Input, Option, Output
+from neml2fe.models.model import Model
+from neml2fe.types import SR2, Scalar, dev, inner, norm, tr
+
+
+class SR2Invariant(Model):
+    r"""An invariant of a symmetric tensor $a$ with deviator $s$:
+
+    VONMISES $\sqrt{3/2}\,|s|$, EFFECTIVE_STRAIN $\sqrt{2/3}\,|s|$, I1 $\mathrm{tr}\,a$,
+    I2 $\frac12(\mathrm{tr}^2 a - a:a)$, J2 $\frac12 s:s$.
+    """
+
+    tensor = Input(SR2, "Tensor")
+    invariant_type = Option(
+        str, "Which invariant", choices=("VONMISES", "EFFECTIVE_STRAIN", "I1", "I2", "J2")
+    )
+    invariant = Output(Scalar, "The invariant")
+
+    def forward(self, a: SR2) -> Scalar:
+        match self.invariant_type:
+            case "VONMISES":
+                return math.sqrt(3.0 / 2.0) * norm(dev(a))
+            case "EFFECTIVE_STRAIN":
+                return math.sqrt(2.0 / 3.0) * norm(dev(a))
+            case "I1":
+                return tr(a)
+            case "I2":
+                return 0.5 * (tr(a) * tr(a) - inner(a, a))
+            case _:
+                return 0.5 * inner(dev(a), dev(a))

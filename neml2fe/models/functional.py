@@ -1,0 +1,46 @@
+"""Models as pure functions of their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+
+from neml2fe.models.model import Model
+
+
+@contextmanager
+def substituted(model: Model, parameters: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Evaluate `model` with other tensors in place of parameters, by their full names.
+
+    A parameter that several submodels share is replaced in all of them.
+    """
+    places: list[tuple[dict[str, torch.nn.Parameter | None], str, torch.nn.Parameter]] = []
+    new: dict[int, torch.Tensor] = {}
+    for path, module in model.named_modules():
+        for symbol, parameter in module._parameters.items():
+            if parameter is None:
+                continue
+            name = f"{path}.{symbol}" if path else symbol
+            places.append((module._parameters, symbol, parameter))
+            if name in parameters:
+                new[id(parameter)] = parameters[name]
+    try:
+        for table, symbol, parameter in places:
+            if id(parameter) in new:
+                table[symbol] = new[id(parameter)]  # type: ignore[assignment]
+        yield
+    finally:
+        for table, symbol, parameter in places:
+            table[symbol] = parameter
+
+
+def parameter_base_ndims(model: Model) -> dict[str, int]:
+    """Number of base dimensions of each parameter, by full name; further ones are batch."""
+    return {
+        f"{path}.{symbol}" if path else symbol: owner._types[symbol].base_ndim()
+        for path, owner in model.named_modules()
+        if isinstance(owner, Model)
+        for symbol in owner._parameters
+    }

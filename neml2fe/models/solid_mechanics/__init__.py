@@ -1,0 +1,1 @@
+"""Elasticity, plasticity and viscoplasticity."""

@@ -1,0 +1,114 @@
+"""Linear isotropic elasticity from any two of the usual moduli."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from neml2fe.errors import ModelError, suggest
+from neml2fe.models.fields import Input, Option, Output
+from neml2fe.models.model import Model
+from neml2fe.types import SR2, Scalar, dev, sqrt, vol
+
+SYMBOLS = {
+    "YOUNGS_MODULUS": "E",
+    "POISSONS_RATIO": "nu",
+    "BULK_MODULUS": "K",
+    "SHEAR_MODULUS": "G",
+    "LAME_LAMBDA": "lmbda",
+    "P_WAVE_MODULUS": "M",
+}
+
+
+def _root(e: Scalar, m: Scalar) -> Scalar:
+    """sqrt(E^2 + 9 M^2 - 10 E M), the branch with a non-negative Poisson's ratio."""
+    return sqrt(e * e + 9.0 * m * m - 10.0 * e * m)
+
+
+def _lame_root(e: Scalar, la: Scalar) -> Scalar:
+    return sqrt(e * e + 9.0 * la * la + 2.0 * e * la)
+
+
+# (bulk, shear) from each pair, arguments in the order of SYMBOLS.
+# Source: conversion table of isotropic moduli, Mavko et al., The Rock Physics Handbook, 2.2.
+CONVERSIONS: dict[tuple[str, str], Callable[[Scalar, Scalar], tuple[Scalar, Scalar]]] = {
+    ("E", "nu"): lambda e, nu: (e / (3.0 * (1.0 - 2.0 * nu)), e / (2.0 * (1.0 + nu))),
+    ("E", "K"): lambda e, k: (k, 3.0 * k * e / (9.0 * k - e)),
+    ("E", "G"): lambda e, g: (e * g / (3.0 * (3.0 * g - e)), g),
+    ("E", "lmbda"): lambda e, la: (
+        (e + 3.0 * la + _lame_root(e, la)) / 6.0,
+        (e - 3.0 * la + _lame_root(e, la)) / 4.0,
+    ),
+    ("E", "M"): lambda e, m: (
+        (3.0 * m - e + _root(e, m)) / 6.0,
+        (3.0 * m + e - _root(e, m)) / 8.0,
+    ),
+    ("nu", "K"): lambda nu, k: (k, 3.0 * k * (1.0 - 2.0 * nu) / (2.0 * (1.0 + nu))),
+    ("nu", "G"): lambda nu, g: (2.0 * g * (1.0 + nu) / (3.0 * (1.0 - 2.0 * nu)), g),
+    ("nu", "lmbda"): lambda nu, la: (
+        la * (1.0 + nu) / (3.0 * nu),
+        la * (1.0 - 2.0 * nu) / (2.0 * nu),
+    ),
+    ("nu", "M"): lambda nu, m: (
+        m * (1.0 + nu) / (3.0 * (1.0 - nu)),
+        m * (1.0 - 2.0 * nu) / (2.0 * (1.0 - nu)),
+    ),
+    ("K", "G"): lambda k, g: (k, g),
+    ("K", "lmbda"): lambda k, la: (k, 1.5 * (k - la)),
+    ("K", "M"): lambda k, m: (k, 0.75 * (m - k)),
+    ("G", "lmbda"): lambda g, la: (la + 2.0 / 3.0 * g, g),
+    ("G", "M"): lambda g, m: (m - 4.0 / 3.0 * g, g),
+    ("lmbda", "M"): lambda la, m: ((m + 2.0 * la) / 3.0, (m - la) / 2.0),
+}
+
+
+class LinearIsotropicElasticity(Model):
+    r"""$\sigma = 3K\,\mathrm{vol}\,\varepsilon + 2G\,\mathrm{dev}\,\varepsilon$, or its inverse.
+
+    With `rate_form`, both variable names get the suffix `_rate`; with `compliance`, the
+    model maps stress to strain. Raises `ModelError` unless two different moduli are given.
+    """
+
+    strain = Input(SR2, "Elastic strain")
+    stress = Output(SR2, "Stress")
+    coefficients = Option(list[object], "Two moduli")
+    coefficient_types = Option(list[str], "Which moduli they are", choices=tuple(SYMBOLS))
+    compliance = Option(bool, "Map stress to strain", default=False)
+    rate_form = Option(bool, "Relate the rates", default=False)
+
+    def setup(self) -> None:
+        kinds, values = list(self.coefficient_types), list(self.coefficients)
+        if len(kinds) != 2 or len(values) != 2 or kinds[0] == kinds[1]:
+            raise ModelError(
+                f"{self.label}: 'coefficients' and 'coefficient_types' need two values and two "
+                f"different moduli, got {values} and {kinds}"
+            )
+        for kind, value in zip(kinds, values, strict=True):
+            if kind not in SYMBOLS:
+                raise ModelError(f"{self.label}: '{kind}' is no modulus{suggest(kind, SYMBOLS)}")
+            self.declare_parameter(SYMBOLS[kind], Scalar, value)
+        order = list(SYMBOLS.values())
+        first, second = sorted((SYMBOLS[k] for k in kinds), key=order.index)
+        self._pair = (first, second)
+        if self.rate_form:
+            self.names = {field: [f"{n[0]}_rate"] for field, n in self.names.items()}
+        if self.compliance:
+            self.names["strain"], self.names["stress"] = self.names["stress"], self.names["strain"]
+        if all(isinstance(v, (int, float)) for v in values):
+            bulk, shear = (x.data.item() for x in self.moduli())
+            if not (0.0 < bulk < math.inf and 0.0 < shear < math.inf):
+                raise ModelError(
+                    f"{self.label}: {dict(zip(kinds, values, strict=True))} give the bulk modulus "
+                    f"{bulk:g} and the shear modulus {shear:g}; both must be positive and finite"
+                )
+
+    def moduli(self) -> tuple[Scalar, Scalar]:
+        """Bulk and shear modulus."""
+        first, second = self._pair
+        return CONVERSIONS[self._pair](getattr(self, first), getattr(self, second))
+
+    def forward(self, a: SR2) -> SR2:
+        bulk, shear = self.moduli()
+        if self.compliance:
+            return vol(a) / (3.0 * bulk) + dev(a) / (2.0 * shear)
+        return 3.0 * bulk * vol(a) + 2.0 * shear * dev(a)
