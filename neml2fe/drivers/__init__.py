@@ -1,1 +1,6 @@
+"""Material-point histories."""
 
+from neml2fe.drivers.result import History
+from neml2fe.drivers.transient import TransientDriver
+
+__all__ = ["History", "TransientDriver"]

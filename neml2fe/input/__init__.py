@@ -1,1 +1,5 @@
+"""HIT decks as sources of objects."""
 
+from neml2fe.input.factory import Input, load_input, load_model
+
+__all__ = ["Input", "load_input", "load_model"]

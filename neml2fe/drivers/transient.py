@@ -1,0 +1,160 @@
+"""`TransientDriver`: march a model through prescribed histories of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from neml2fe.drivers.result import History, Progress
+from neml2fe.errors import ConvergenceError, InputError, suggest
+from neml2fe.implicit import Status, recorded_solves
+from neml2fe.material import current_name, lags
+from neml2fe.models import Model
+from neml2fe.types import R2, Scalar, TypedTensor
+
+
+class TransientDriver:
+    """Evaluates `model` at every time of `prescribed_time` for a batch of specimens.
+
+    `prescribed_time` is a Scalar of batch shape `(n_steps, *specimens)`; `prescribed` maps
+    input names to typed tensors with the same leading step dimension. Old values `x~1` come
+    from the previous step: from the model's outputs, the prescribed inputs, or `initial`
+    (zero, or the identity for an R2, when not given). Raises `InputError` for histories that
+    do not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        prescribed_time: Scalar,
+        prescribed: Mapping[str, TypedTensor],
+        initial: Mapping[str, TypedTensor] | None = None,
+        time: str = "t",
+    ) -> None:
+        self.model, self.time = model, time
+        self.prescribed: dict[str, TypedTensor] = {time: prescribed_time, **prescribed}
+        self.initial = dict(initial or {})
+        self.types = {**model.input_spec, **model.output_spec, time: Scalar}
+        self._check()
+
+    def _check(self) -> None:
+        spec = self.model.input_spec
+        if not self.prescribed[self.time].batch_shape:
+            raise InputError("the prescribed time needs a leading step dimension")
+        n_steps = self.prescribed[self.time].batch_shape[0]
+        for name, value in self.prescribed.items():
+            if name not in spec and name != self.time:
+                raise InputError(
+                    f"prescribed '{name}' is no input of '{self.model.label}'{suggest(name, spec)}"
+                )
+            if name in spec and not isinstance(value, spec[name]):
+                raise InputError(
+                    f"prescribed '{name}' is a {type(value).__name__}, "
+                    f"but '{self.model.label}' takes a {spec[name].__name__}"
+                )
+            if not value.batch_shape or value.batch_shape[0] != n_steps:
+                raise InputError(
+                    f"prescribed '{name}' has batch shape {value.batch_shape}; its first "
+                    f"dimension must be the number of steps, {n_steps}"
+                )
+            bad = ~torch.isfinite(value.data).reshape(n_steps, -1).all(-1)
+            if bool(bad.any()):
+                raise InputError(
+                    f"prescribed '{name}' is not finite at step {int(bad.nonzero()[0])}"
+                )
+        try:
+            torch.broadcast_shapes(*(v.batch_shape[1:] for v in self.prescribed.values()))
+        except RuntimeError:
+            shapes = {n: v.batch_shape for n, v in self.prescribed.items()}
+            raise InputError(f"the histories have different specimens: {shapes}") from None
+        for name, value in self.initial.items():
+            if name not in self.types:
+                raise InputError(
+                    f"initial condition for '{name}', which is no variable of "
+                    f"'{self.model.label}'{suggest(name, self.types)}"
+                )
+            if not isinstance(value, self.types[name]):
+                raise InputError(
+                    f"the initial condition of '{name}' is a {type(value).__name__}, "
+                    f"but it is a {self.types[name].__name__}"
+                )
+        for name in spec:
+            base = current_name(name)
+            if base not in self.prescribed and base not in self.model.output_spec:
+                if name != base and base in self.initial:
+                    continue
+                raise InputError(
+                    f"'{self.model.label}' needs '{name}', which is neither prescribed nor "
+                    "computed; add it to the prescribed histories"
+                )
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps after the initial one."""
+        return self.prescribed[self.time].batch_shape[0] - 1
+
+    def run(self, progress: Progress | None = None) -> History:
+        """March through all steps; differentiable with respect to everything given.
+
+        Raises `ConvergenceError` naming step and specimen; `error.history` then holds the
+        steps computed so far.
+        """
+        history = History(self.time, self.types)
+        first = {n: v[0].data for n, v in self.prescribed.items()}
+        history.inputs.append(first)
+        history.outputs.append({n: v.data for n, v in self.initial.items()})
+        past: list[dict[str, torch.Tensor]] = [{**first, **history.outputs[0]}]
+        for step in range(1, self.n_steps + 1):
+            inputs = {n: v[step].data for n, v in self.prescribed.items()}
+            inputs.update(self._old_values(past))
+            values = {**self._defaults(inputs[self.time]), **inputs}
+            with recorded_solves() as log:
+                outputs = self.model.evaluate({n: values[n] for n in self.model.input_spec})
+            self._require_convergence(log.status, step, history)
+            raw = {n: v.data for n, v in outputs.items()}
+            history.inputs.append(inputs)
+            history.outputs.append(raw)
+            past = [{**inputs, **raw}, *past][:3]
+            if progress is not None:
+                progress(step, self.n_steps)
+        return history
+
+    def _old_values(self, past: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Values of the `x~k` inputs that are known; before the first step, those of step 0."""
+        found = {}
+        for name in self.model.input_spec:
+            base = current_name(name)
+            if name == base:
+                continue
+            lag = next(k for k in range(1, 100) if lags(base, k) == name)
+            source = past[min(lag, len(past)) - 1]
+            if base in source:
+                found[name] = source[base]
+        return found
+
+    def _defaults(self, like: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Virgin values of the `x~k` inputs."""
+        defaults = {}
+        for name, kind in self.model.input_spec.items():
+            if name != current_name(name):
+                value = like.new_zeros(kind.BASE_SHAPE)
+                identity = torch.eye(3, dtype=like.dtype, device=like.device)
+                defaults[name] = value + identity if kind is R2 else value
+        return defaults
+
+    def _require_convergence(
+        self, status: torch.Tensor | None, step: int, history: History
+    ) -> None:
+        if status is None or not bool((status != Status.CONVERGED).any()):
+            return
+        failed = (status.reshape(-1) != Status.CONVERGED).nonzero().squeeze(-1).tolist()
+        shown = ", ".join(map(str, failed[:8])) + (", ..." if len(failed) > 8 else "")
+        error: Any = ConvergenceError(
+            f"step {step} of {self.n_steps}: the local solve did not converge for "
+            f"{len(failed)} of {status.numel()} specimens (specimen {shown}); "
+            "use smaller steps, a better predictor or NewtonWithLineSearch"
+        )
+        error.history = history
+        raise error

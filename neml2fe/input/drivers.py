@@ -1,0 +1,99 @@
+"""`[Drivers]` blocks to drivers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from neml2fe.drivers import TransientDriver
+from neml2fe.errors import Error
+from neml2fe.input.deck import Block, FieldValue
+from neml2fe.input.models import located
+from neml2fe.types import TENSOR_TYPES, Scalar, TypedTensor
+
+if TYPE_CHECKING:
+    from neml2fe.input.factory import Input
+
+_HISTORIES = [
+    f"{group}_{kind}_{part}"
+    for kind in TENSOR_TYPES
+    for group in ("prescribed", "ic")
+    for part in ("names", "values")
+]
+FIELDS: dict[str, tuple[str, ...]] = {
+    "TransientDriver": ("model", "prescribed_time", "time", "save_as", *_HISTORIES),
+}
+
+
+@dataclass
+class MaterialRun:
+    """A driver of material-point histories and where its result dictionary goes."""
+
+    name: str
+    driver: Any
+    save_as: Path | None
+
+
+def build_driver(source: Input, block: Block) -> MaterialRun:
+    save_as = block.get("save_as")
+    path = Path(save_as.as_str()) if save_as and save_as.as_str() else None
+    return MaterialRun(block.name, _transient(source, block), path)
+
+
+def _transient(source: Input, block: Block) -> TransientDriver:
+    model = source.refer("Models", block.require("model"))
+    time = block.get("time")
+    try:
+        return TransientDriver(
+            model,
+            tensor_of(source, block.require("prescribed_time"), None, Scalar),
+            _named_tensors(source, block, "prescribed"),
+            _named_tensors(source, block, "ic"),
+            time.as_str() if time else "t",
+        )
+    except Error as error:
+        raise located(error, block)
+
+
+def _named_tensors(source: Input, block: Block, group: str) -> dict[str, TypedTensor]:
+    found: dict[str, TypedTensor] = {}
+    for kind, cls in TENSOR_TYPES.items():
+        names, values = (block.get(f"{group}_{kind}_{part}") for part in ("names", "values"))
+        if names is None and values is None:
+            continue
+        if names is None or values is None:
+            missing = "names" if names is None else "values"
+            raise block.error(f"the field '{group}_{kind}_{missing}' is missing")
+        if len(names.as_list()) != len(values.as_list()):
+            raise values.error(
+                f"{len(values.as_list())} values for the {len(names.as_list())} names of "
+                f"{group}_{kind}_names"
+            )
+        for name, word in zip(names.as_list(), values.as_list(), strict=True):
+            if name in found:
+                raise names.error(f"'{name}' is given twice")
+            found[name] = tensor_of(source, values, word, cls)
+    return found
+
+
+def tensor_of(
+    source: Input, value: FieldValue, word: str | None, kind: type[TypedTensor]
+) -> Any:
+    """The tensor named `word` (the whole field by default) as a `kind`; numbers are Scalars."""
+    word = value.as_str() if word is None else word
+    if kind is Scalar and source.find("Tensors", word) is None:
+        try:
+            number = FieldValue(value.name, word, value.where, value.block).as_float()
+            return Scalar(torch.tensor(number, dtype=torch.float64))
+        except Error:
+            pass
+    tensor = source.refer("Tensors", value, word)
+    if isinstance(tensor, TypedTensor) and not isinstance(tensor, kind):
+        raise value.error(f"'{word}' is a {type(tensor).__name__}, not a {kind.__name__}")
+    try:
+        return kind(tensor)
+    except Error as error:
+        raise value.error(f"'{word}': {error}") from None

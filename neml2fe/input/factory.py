@@ -1,0 +1,145 @@
+"""`Input`: a deck as a source of objects, each built once, when first asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from neml2fe.errors import suggest
+from neml2fe.implicit import NonlinearSystem
+from neml2fe.input import drivers, models, tensors
+from neml2fe.input.deck import Block, Deck, FieldValue, read_deck
+from neml2fe.models import REGISTRY, Model
+from neml2fe.types import TypedTensor
+
+@dataclass(frozen=True)
+class Section:
+    """What a top-level section may hold: fields by type, a builder, the type when none is given."""
+
+    fields: Callable[[], Mapping[str, Iterable[str]]]
+    build: Callable[[Any, Block], Any]
+    default_type: str | None = None
+
+
+SECTIONS: dict[str, Section] = {
+    "Tensors": Section(lambda: tensors.FIELDS, tensors.build_tensor),
+    "Models": Section(lambda: {k: models.model_fields(k) for k in REGISTRY}, models.build_model),
+    "EquationSystems": Section(
+        lambda: {"NonlinearSystem": models.SYSTEM_FIELDS}, models.build_system, "NonlinearSystem"
+    ),
+    "Solvers": Section(
+        lambda: {k: models.solver_fields(k) for k in models.SOLVERS}, models.build_solver
+    ),
+    "Drivers": Section(lambda: drivers.FIELDS, drivers.build_driver),
+}
+
+
+class Input:
+    """The objects of a deck by section and name.
+
+    All blocks, types and field names are checked at once, so a misspelling anywhere is an
+    `InputError` with its file and line; objects are built on demand. `trust` lets
+    `type = Python` expressions run as plain Python.
+    """
+
+    def __init__(self, deck: Deck, trust: bool = False) -> None:
+        self.deck, self.trust = deck, trust
+        self._built: dict[tuple[str, str], Any] = {}
+        self._building: list[str] = []
+        self._check()
+
+    def _check(self) -> None:
+        self.deck.unknown_sections(SECTIONS)
+        for name, section in SECTIONS.items():
+            if name in self.deck.sections:
+                self.deck.sections[name].unknown_fields(())
+            known = section.fields() if self.deck.blocks(name) else {}
+            for block in self.deck.blocks(name):
+                self._check_block(block, known, section.default_type)
+
+    def _check_block(
+        self, block: Block, known: Mapping[str, Iterable[str]], default: str | None
+    ) -> None:
+        given = block.get("type")
+        kind = default if given is None else given.as_str()
+        if kind is None:
+            raise block.error("the field 'type' is missing")
+        if kind not in known:
+            message = f"unknown type '{kind}'{suggest(kind, known)}"
+            raise given.error(message) if given else block.error(message)
+        block.unknown_fields(["type", *known[kind]])
+        block.unknown_blocks()
+
+    # --- lookup -----------------------------------------------------------------------
+    def find(self, section: str, name: str) -> Block | None:
+        """The block `[section/name]`, or None."""
+        return next((b for b in self.deck.blocks(section) if b.name == name), None)
+
+    def refer(self, section: str, value: FieldValue, name: str | None = None) -> Any:
+        """The object of `[section]` that the field `value` (or `name` in it) refers to."""
+        name = value.as_str() if name is None else name
+        if self.find(section, name) is None:
+            near = suggest(name, [b.name for b in self.deck.blocks(section)])
+            raise value.error(f"no block [{section}/{name}]{near}")
+        return self.get(section, name)
+
+    def get(self, section: str, name: str) -> Any:
+        """The object of `[section/name]`. Raises `InputError`, also when blocks refer to
+        each other in a circle."""
+        key = (section, name)
+        if key in self._built:
+            return self._built[key]
+        block = self.deck.block(section, name)
+        if block.path in self._building:
+            loop = " -> ".join([*self._building, block.path])
+            raise block.error(f"blocks refer to each other in a circle: {loop}")
+        self._building.append(block.path)
+        try:
+            self._built[key] = SECTIONS[section].build(self, block)
+        finally:
+            self._building.pop()
+        return self._built[key]
+
+    def get_tensor(self, name: str) -> TypedTensor | torch.Tensor:
+        tensor: TypedTensor | torch.Tensor = self.get("Tensors", name)
+        return tensor
+
+    def get_model(self, name: str) -> Model:
+        model: Model = self.get("Models", name)
+        return model
+
+    def get_equation_system(self, name: str) -> NonlinearSystem:
+        system: NonlinearSystem = self.get("EquationSystems", name)
+        return system
+
+    def get_solver(self, name: str) -> Any:
+        return self.get("Solvers", name)
+
+    def get_driver(self, name: str) -> Any:
+        return self.get("Drivers", name)
+
+    @property
+    def drivers(self) -> list[str]:
+        """Names of the deck's drivers, in order."""
+        return [block.name for block in self.deck.blocks("Drivers")]
+
+
+def load_input(
+    path: str | os.PathLike[str], overrides: Sequence[str] = (), trust: bool = False
+) -> Input:
+    """Read a deck; `overrides` are `Section/block/field=value`. Raises `InputError`."""
+    return Input(read_deck(path, overrides), trust)
+
+
+def load_model(
+    path: str | os.PathLike[str],
+    name: str,
+    overrides: Sequence[str] = (),
+    trust: bool = False,
+) -> Model:
+    """The model `[Models/name]` of a deck."""
+    return load_input(path, overrides, trust).get_model(name)

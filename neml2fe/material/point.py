@@ -1,0 +1,229 @@
+"""`Material`: what a host code sees of a constitutive model, all points of a batch at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from neml2fe.errors import ModelError, suggest
+from neml2fe.implicit import Status, recorded_solves
+from neml2fe.material.history import current_name, is_old, lags
+from neml2fe.models import Model, value_and_jacobian
+from neml2fe.models.model import Spec
+from neml2fe.types import R2, SR2
+
+Fields = Mapping[str, torch.Tensor]
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class PointResult:
+    """Outcome of `Material.update` for n points.
+
+    stress `(n, 6)` Mandel; tangent `(n, 6, 6)` dstress/dstrain of the discrete update
+    (or None); state by name, `(n, *base)`; status and iterations `(n,)`. Points whose
+    status is not `Status.CONVERGED` hold NaN.
+    """
+
+    stress: torch.Tensor
+    tangent: torch.Tensor | None
+    state: State
+    status: torch.Tensor
+    iterations: torch.Tensor
+
+    @property
+    def failed(self) -> torch.Tensor:
+        """Numbers of the points that did not converge."""
+        return (self.status != Status.CONVERGED).nonzero().squeeze(-1)
+
+
+@dataclass(frozen=True)
+class PointCotangents:
+    """Transposed derivatives of one update: of strain `(n, 6)`, old state and fields by name,
+    and of every parameter that requires a gradient, summed over the points."""
+
+    strain: torch.Tensor
+    state: State
+    fields: State
+    parameters: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+class Material:
+    """A strain-driven model as a batched update of quadrature points.
+
+    The state is found from the model's `x~1` inputs: every variable one step back that the
+    model needs, be it computed (stress, plastic strain) or driven (strain). Time is handed
+    over by the caller. All other inputs are `fields` (temperature, ...), given per point
+    to each call. Inputs may live on any device and stay there.
+
+    Raises `ModelError` when `strain` or `stress` cannot be found or is ambiguous.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        strain: str | None = None,
+        stress: str = "stress",
+        time: str = "t",
+    ) -> None:
+        self.model = model
+        self.inputs, self.outputs = model.input_spec, model.output_spec
+        self.strain = strain if strain is not None else self._find_strain()
+        self.stress, self.time = stress, time
+        for name, spec, role in (
+            (self.strain, self.inputs, "strain input"),
+            (stress, self.outputs, "stress output"),
+        ):
+            if name not in spec:
+                raise ModelError(
+                    f"material: '{model.label}' has no {role} '{name}'{suggest(name, spec)}"
+                )
+            if spec[name] not in (SR2, R2):
+                raise ModelError(f"material: {role} '{name}' must be an SR2 or R2 variable")
+        driven = {self.strain, self.time}
+        olds = [n for n in self.inputs if is_old(n) and current_name(n) != self.time]
+        self.state_spec: Spec = {lags(n, -1): self.inputs[n] for n in olds}
+        for name in self.state_spec:
+            base = current_name(name)
+            if base not in self.outputs and base not in self.inputs:
+                raise ModelError(
+                    f"material: '{model.label}' needs '{base}~1', but nothing computes '{base}'; "
+                    "add it to the model's outputs"
+                )
+        self.field_spec: Spec = {
+            n: t for n, t in self.inputs.items() if not is_old(n) and n not in driven
+        }
+
+    def _find_strain(self) -> str:
+        found = [n for n, t in self.inputs.items() if t is SR2 and not is_old(n)]
+        if len(found) != 1:
+            raise ModelError(
+                f"material: cannot tell the strain among the SR2 inputs {found} of "
+                f"'{self.model.label}'; name it with strain = ..."
+            )
+        return found[0]
+
+    def initial_state(
+        self, n: int, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+    ) -> State:
+        """The virgin state of n points: zeros, or the identity for a deformation gradient."""
+        state = {}
+        for name, kind in self.state_spec.items():
+            value = torch.zeros(n, *kind.BASE_SHAPE, dtype=dtype, device=device)
+            if kind is R2:
+                value = value + torch.eye(3, dtype=dtype, device=device)
+            state[name] = value
+        return state
+
+    def update(
+        self,
+        strain: torch.Tensor,
+        state: State,
+        time: float | torch.Tensor,
+        dt: float | torch.Tensor,
+        fields: Fields | None = None,
+        tangent: bool = True,
+    ) -> PointResult:
+        """Advance n points from `time - dt` to `time`.
+
+        `strain` `(n, 6)` is the total strain at `time`, `state` that at `time - dt`. A point
+        that fails is reported in `status`; the others are unaffected.
+        """
+        inputs = self._inputs(strain, state, time, dt, fields)
+        typed = {n: self.inputs[n](v) for n, v in inputs.items()}
+        slope = None
+        with recorded_solves() as log, torch.no_grad():
+            if tangent:
+                values, jacobian = value_and_jacobian(self.model, typed, [self.strain])
+                slope = jacobian[self.stress][self.strain]
+            else:
+                values = {n: v.data for n, v in self.model.evaluate(typed).items()}
+        status, iterations = log.status, log.iterations
+        if status is None or iterations is None:  # no implicit part: explicit models converge
+            status = iterations = torch.zeros(len(strain), dtype=torch.int64, device=strain.device)
+        stress = values[self.stress].expand(strain.shape)
+        bad = (status == Status.CONVERGED) & ~torch.isfinite(stress).flatten(1).all(-1)
+        status = torch.where(bad, torch.full_like(status, Status.NOT_FINITE), status)
+        return PointResult(stress, slope, self._next(values, inputs), status, iterations)
+
+    def vjp(
+        self,
+        strain: torch.Tensor,
+        state: State,
+        time: float | torch.Tensor,
+        dt: float | torch.Tensor,
+        stress_bar: torch.Tensor,
+        state_bar: State | None = None,
+        fields: Fields | None = None,
+    ) -> PointCotangents:
+        """Pull cotangents of the new stress `(n, 6)` and new state back through one update.
+
+        One transposed local solve per point. Raises `ConvergenceError` when a point does
+        not converge, since its derivatives do not exist.
+        """
+        inputs = self._inputs(strain, state, time, dt, fields)
+        sources = {
+            n: v.detach().clone().requires_grad_() for n, v in inputs.items() if self._keyed(n)
+        }
+        typed = {n: self.inputs[n](sources.get(n, v)) for n, v in inputs.items()}
+        parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        with torch.enable_grad():
+            values = {n: v.data for n, v in self.model.evaluate(typed).items()}
+            new = {self.stress: values[self.stress].expand(strain.shape)}
+            weighted = (new[self.stress] * stress_bar).sum()
+            for name, value in self._next(values, {**inputs, **sources}).items():
+                if state_bar and name in state_bar:
+                    weighted = weighted + (value * state_bar[name]).sum()
+            targets = [*sources.values(), *parameters.values()]
+            found = torch.autograd.grad(weighted, targets, allow_unused=True)
+        gradients = [
+            torch.zeros_like(t) if g is None else g for g, t in zip(found, targets, strict=True)
+        ]
+        by_input = dict(zip(sources, gradients[: len(sources)], strict=True))
+        return PointCotangents(
+            strain=by_input[self.strain],
+            state={n: by_input[lags(n, 1)] for n in self.state_spec},
+            fields={n: by_input[n] for n in self.field_spec},
+            parameters=dict(zip(parameters, gradients[len(sources) :], strict=True)),
+        )
+
+    def _keyed(self, name: str) -> bool:
+        return current_name(name) != self.time
+
+    def _inputs(
+        self,
+        strain: torch.Tensor,
+        state: State,
+        time: float | torch.Tensor,
+        dt: float | torch.Tensor,
+        fields: Fields | None,
+    ) -> dict[str, torch.Tensor]:
+        given = {self.strain: strain, **(fields or {})}
+        for name in self.field_spec:
+            if name not in given:
+                raise ModelError(
+                    f"material: '{self.model.label}' needs the field '{name}' at every point"
+                )
+        n = len(strain)
+        for name, kind in self.state_spec.items():
+            expected = (n, *kind.BASE_SHAPE)
+            if name not in state or tuple(state[name].shape) != expected:
+                got = tuple(state[name].shape) if name in state else "nothing"
+                raise ModelError(f"material: state '{name}' must have shape {expected}, got {got}")
+            given[lags(name, 1)] = state[name]
+        now = torch.as_tensor(time, dtype=strain.dtype, device=strain.device)
+        for name in self.inputs:
+            if current_name(name) == self.time:
+                given[name] = now - dt if is_old(name) else now
+        return {name: given[name] for name in self.inputs}
+
+    def _next(self, values: State, inputs: State) -> State:
+        """The state after the step, from the model's outputs and inputs."""
+        n = len(inputs[self.strain])
+        return {
+            name: {**inputs, **values}[name].expand(n, *kind.BASE_SHAPE)
+            for name, kind in self.state_spec.items()
+        }
+
