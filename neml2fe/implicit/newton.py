@@ -61,9 +61,7 @@ class Newton:
     linesearch_cutback = 2.0
     linesearch_stopping_criteria = 1e-3
 
-    def solve(
-        self, linearised: Linearised, residual: Residual, u0: torch.Tensor
-    ) -> NewtonResult:
+    def solve(self, linearised: Linearised, residual: Residual, u0: torch.Tensor) -> NewtonResult:
         """Solve all N points from `u0` `(N, n)`.
 
         Both functions take unknowns `(k, n)` and the numbers `(k,)` of the points they are for.

@@ -77,7 +77,9 @@ class NonlinearSystem:
             outputs = self.model._evaluate(typed)
         return torch.cat(
             [
-                outputs[name].data.expand(len(u), *kind.BASE_SHAPE).reshape(len(u), kind.base_size())
+                outputs[name]
+                .data.expand(len(u), *kind.BASE_SHAPE)
+                .reshape(len(u), kind.base_size())
                 for name, kind in self.residuals.items()
             ],
             dim=-1,
@@ -87,7 +89,7 @@ class NonlinearSystem:
         self, u: torch.Tensor, given: Raw, parameters: Raw
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Residuals `(N, n)` and Jacobian dr/du `(N, n, n)`."""
-        values, tangents = pointwise_jacobian(
-            lambda x: {"r": self.residual(x, given, parameters)}, u
+        r, _, jacobian = pointwise_jacobian(
+            lambda x: (self.residual(x, given, parameters), {}), u
         )
-        return values["r"], tangents["r"]
+        return r, jacobian

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -89,12 +90,12 @@ class ImplicitUpdate(Model):
                         "which is no unknown of that type"
                     )
 
-    @property
+    @cached_property
     def input_spec(self) -> Spec:
         extra = self.predictor.input_spec if self.predictor is not None else {}
         return {**self.equation_system.given, **extra}
 
-    @property
+    @cached_property
     def output_spec(self) -> Spec:
         return self.equation_system.unknowns
 
@@ -118,9 +119,7 @@ class ImplicitUpdate(Model):
                 parameters[name] = per_point(value, base_ndim[name])
         problem = _Problem(self, list(system.given), list(parameters), base_ndim, batch)
         guess = self._guess(points)
-        u = _Solve.apply(
-            problem, guess, *(points[n] for n in system.given), *parameters.values()
-        )
+        u = _Solve.apply(problem, guess, *(points[n] for n in system.given), *parameters.values())
         unknowns = system.unpack(u)
         return {
             name: kind(unknowns[name].reshape(*batch, *kind.BASE_SHAPE))
@@ -269,9 +268,7 @@ class _Solve(torch.autograd.Function):
             torch.zeros_like(v) if t is None else t.contiguous()
             for v, t in zip(theta, tangents, strict=True)
         )
-        _, rate = torch.func.jvp(
-            lambda *values: problem.residual(u, *values), tuple(theta), full
-        )
+        _, rate = torch.func.jvp(lambda *values: problem.residual(u, *values), tuple(theta), full)
         return -DenseLU().solve(problem.jacobian(u, *theta), rate)
 
     @staticmethod

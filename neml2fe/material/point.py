@@ -136,8 +136,11 @@ class Material:
         slope = None
         with recorded_solves() as log, torch.no_grad():
             if tangent:
-                values, jacobian = value_and_jacobian(self.model, typed, [self.strain])
-                slope = jacobian[self.stress][self.strain]
+                values, jacobian = value_and_jacobian(
+                    self.model, typed, [self.stress], [self.strain]
+                )
+                slope = jacobian[self.stress][self.strain].detach()
+                values = {n: v.detach() for n, v in values.items()}
             else:
                 values = {n: v.data for n, v in self.model.evaluate(typed).items()}
         status, iterations = log.status, log.iterations
@@ -226,4 +229,3 @@ class Material:
             name: {**inputs, **values}[name].expand(n, *kind.BASE_SHAPE)
             for name, kind in self.state_spec.items()
         }
-

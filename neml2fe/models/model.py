@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -186,7 +187,7 @@ class Model(torch.nn.Module):
                 found += [(variable, of.type) for variable in self.names[name]]  # type: ignore[attr-defined]
         return found
 
-    @property
+    @cached_property
     def input_spec(self) -> Spec:
         """Types of the input variables by name: the declared ones, then those of parameters."""
         spec = dict(self._declared(Input, Old))
@@ -197,7 +198,7 @@ class Model(torch.nn.Module):
                 spec.setdefault(variable, kind)
         return spec
 
-    @property
+    @cached_property
     def output_spec(self) -> Spec:
         """Types of the output variables by name."""
         return dict(self._declared(Output))
@@ -224,9 +225,7 @@ class Model(torch.nn.Module):
                 raise ModelError(f"{self.label} has no input '{name}'{suggest(name, spec)}")
         return self._evaluate({name: self._typed(name, spec[name], values) for name in spec})
 
-    def _typed(
-        self, name: str, kind: type[TypedTensor], values: Mapping[str, Any]
-    ) -> TypedTensor:
+    def _typed(self, name: str, kind: type[TypedTensor], values: Mapping[str, Any]) -> TypedTensor:
         if name not in values:
             raise ModelError(f"{self.label} is missing the input '{name}' ({kind.__name__})")
         value = values[name]

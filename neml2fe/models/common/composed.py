@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from neml2fe.errors import ModelError, suggest
@@ -75,17 +76,15 @@ class ComposedModel(Model):
                     f"{suggest(variable, self._producer)}"
                 )
         outputs = {
-            v: spec[v]
-            for v in self._producer
-            if v not in consumed or v in self.additional_outputs
+            v: spec[v] for v in self._producer if v not in consumed or v in self.additional_outputs
         }
         return inputs, outputs
 
-    @property
+    @cached_property
     def input_spec(self) -> Spec:
         return self._inputs
 
-    @property
+    @cached_property
     def output_spec(self) -> Spec:
         return self._outputs
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 
 from neml2fe.models.fields import Option
@@ -24,11 +26,11 @@ class ConstantExtrapolationPredictor(Model):
             for name in self.__dict__.get(f"unknowns_{type_name}", ())
         }
 
-    @property
+    @cached_property
     def input_spec(self) -> Spec:
         return {f"{name}~1": kind for name, kind in self._unknowns.items()}
 
-    @property
+    @cached_property
     def output_spec(self) -> Spec:
         return self._unknowns
 
@@ -42,7 +44,7 @@ class LinearExtrapolationPredictor(ConstantExtrapolationPredictor):
 
     time = Option(str, "Time", default="t")
 
-    @property
+    @cached_property
     def input_spec(self) -> Spec:
         time = TENSOR_TYPES["Scalar"]
         old = {f"{n}~{k}": kind for n, kind in self._unknowns.items() for k in (1, 2)}

@@ -16,9 +16,7 @@ class VariableRate(Model, abstract=True):
     time_old = Old("time")
     variable_rate = Output(Generic, "Rate", default="{variable}_rate")
 
-    def forward(
-        self, f: TypedTensor, t: Scalar, f_old: TypedTensor, t_old: Scalar
-    ) -> TypedTensor:
+    def forward(self, f: TypedTensor, t: Scalar, f_old: TypedTensor, t_old: Scalar) -> TypedTensor:
         return (f - f_old) / (t - t_old)
 
 

@@ -7,6 +7,7 @@ to a deviatoric stress has unit norm and the flow rate is the norm of the plasti
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 
@@ -70,11 +71,11 @@ class Normality(Model):
             raise ModelError(f"{self.label}: 'from' and 'to' must have equal length")
         self.adopt(self.model.label, self.model)
 
-    @property
+    @cached_property
     def input_spec(self) -> Spec:
         return self.model.input_spec
 
-    @property
+    @cached_property
     def output_spec(self) -> Spec:
         spec = self.model.input_spec
         return {to: spec[v] for v, to in zip(self._wrt, self.to, strict=True)}
@@ -91,9 +92,7 @@ class Normality(Model):
             return self.model._evaluate({**fixed, **given})[self.function].data.sum()
 
         gradients = torch.func.grad(total, argnums=tuple(range(len(arguments))))(*arguments)
-        return {
-            to: spec[v](g) for v, to, g in zip(self._wrt, self.to, gradients, strict=True)
-        }
+        return {to: spec[v](g) for v, to, g in zip(self._wrt, self.to, gradients, strict=True)}
 
 
 class AssociativePlasticFlow(Model):

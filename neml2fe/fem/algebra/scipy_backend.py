@@ -1,0 +1,171 @@
+"""The serial backend: SuperLU through SciPy, and Newton's method with backtracking."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+from scipy.sparse import csc_array
+from scipy.sparse.linalg import splu
+
+from neml2fe.errors import Error
+from neml2fe.fem.algebra.interface import (
+    NO_CORRECT_DIGIT,
+    NOT_FINITE,
+    NULL_PIVOT,
+    SINGULAR,
+    Algebra,
+    Array,
+    DofLayout,
+    Jacobian,
+    LinearResult,
+    Monitor,
+    NonlinearResult,
+    Residual,
+    Tolerances,
+    check_length,
+    check_pattern,
+)
+
+SUFFICIENT_DECREASE = 1e-4
+SMALLEST_STEP = 1e-10
+
+
+class ScipyAlgebra(Algebra):
+    """`Algebra` on one rank. The matrix is CSC, summed from COO by a permutation kept ready."""
+
+    def __init__(self, layout: DofLayout, symmetric: bool, tolerances: Tolerances) -> None:
+        super().__init__(layout)
+        self._tolerances = tolerances
+        # Minimum degree on A^T + A suits the symmetric pattern of finite elements even when
+        # the tangent is not symmetric; the diagonal pivots it assumes are relaxed by threshold.
+        self._factor_options = {
+            "permc_spec": "MMD_AT_PLUS_A",
+            "diag_pivot_thresh": 0.001 if symmetric else 0.1,
+            "options": {"SymmetricMode": True, "Equil": False},
+        }
+        self._matrix: csc_array | None = None
+
+    def set_pattern(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> None:
+        n = self.layout.n_owned_dofs
+        rows, cols = np.asarray(rows, dtype=np.int64), np.asarray(cols, dtype=np.int64)
+        check_pattern(rows, cols, n)
+        keys, self._slots = np.unique(cols * n + rows, return_inverse=True)
+        starts = np.searchsorted(keys, np.arange(n + 1, dtype=np.int64) * n)
+        self._matrix = csc_array((np.zeros(len(keys)), keys % n, starts), shape=(n, n))
+
+    def set_matrix(self, values: Array) -> None:
+        matrix = self._require_matrix()
+        check_length("matrix values", values, len(self._slots))
+        matrix.data = np.bincount(self._slots, weights=values, minlength=matrix.nnz)
+
+    def set_constrained(self, mask: NDArray[np.bool_]) -> None:
+        check_length("mask of constrained dofs", mask, self.layout.n_owned_dofs)
+
+    def sum_to_owners(self, local: Array) -> Array:
+        check_length("local vector", local, self.layout.n_local_dofs)
+        return np.array(local, dtype=np.float64)
+
+    def update_ghosts(self, owned: Array) -> Array:
+        return self.sum_to_owners(owned)  # a serial problem has no ghosts
+
+    def solve_linear(self, rhs: Array) -> LinearResult:
+        matrix = self._require_matrix()
+        check_length("right-hand side", rhs, self.layout.n_owned_dofs)
+        x, failure = np.zeros_like(rhs), ""
+        columns = np.asarray(abs(matrix).max(axis=0).todense()).ravel()
+        if not np.all(np.isfinite(columns)):
+            failure = NOT_FINITE
+        else:
+            try:
+                factors = splu(matrix, **self._factor_options)
+                pivots = abs(factors.U.diagonal())[factors.perm_c]
+                if np.all(pivots > NULL_PIVOT * columns):
+                    x = factors.solve(rhs)
+                else:
+                    failure = SINGULAR
+            except RuntimeError:  # SuperLU met an exactly zero pivot
+                failure = SINGULAR
+            except MemoryError:
+                failure = "the factors do not fit in memory; PETSc solves larger problems"
+        norm = self.norm(rhs - matrix @ x)
+        if not failure and not norm <= NO_CORRECT_DIGIT * self.norm(rhs):
+            failure = SINGULAR
+        reason = f"the linear solver failed: {failure}" if failure else "direct solve"
+        return LinearResult(x, 1, norm, not failure, reason)
+
+    def solve_nonlinear(
+        self,
+        residual: Residual,
+        jacobian: Jacobian,
+        x0: Array,
+        monitor: Monitor | None = None,
+        atol: float | None = None,
+    ) -> NonlinearResult:
+        check_length("x0", x0, self.layout.n_owned_dofs)
+        limits = self._tolerances
+        atol = limits.atol if atol is None else atol
+        x = np.array(x0, dtype=np.float64)
+        r = residual(x)
+        check_length("the residual", r, self.layout.n_owned_dofs)
+        norms: list[float] = []
+
+        def finish(converged: bool, reason: str) -> NonlinearResult:
+            steps = len(norms) - 1
+            return NonlinearResult(x, converged, reason, steps, norms, linear_iterations)
+
+        linear_iterations = 0
+        if not np.all(np.isfinite(r)):
+            return NonlinearResult(
+                x, False, "the residual is not a number at the start of the solve", 0
+            )
+        while True:
+            norms.append(self.norm(r))
+            if monitor:
+                monitor(len(norms) - 1, norms[-1])
+            if norms[-1] <= atol:
+                return finish(True, "the residual is below atol")
+            if norms[-1] <= limits.rtol * norms[0]:
+                return finish(True, "the residual fell below rtol")
+            if len(norms) > limits.max_it:
+                return finish(False, f"not converged in {limits.max_it} iterations")
+            jacobian(x)
+            linear = self.solve_linear(r)
+            linear_iterations += linear.iterations
+            if not linear.converged:
+                return finish(False, linear.reason)
+            trial = _backtrack(residual, x, linear.x, norms[-1])
+            if trial is None:
+                return finish(False, "the line search found no step that reduces the residual")
+            x, r = trial
+
+    def describe(self) -> str:
+        return f"SciPy {scipy.__version__}: newton with backtracking, lu (superlu), serial"
+
+    def close(self) -> None:
+        self._matrix = None
+
+    def _require_matrix(self) -> csc_array:
+        if self._matrix is None:
+            raise Error("the algebra has no matrix: call set_pattern first, and not after close")
+        return self._matrix
+
+
+def _backtrack(
+    residual: Residual, x: Array, direction: Array, norm: float
+) -> tuple[Array, Array] | None:
+    """The first `x - s direction`, s = 1, ..., with Armijo's decrease, and its residual.
+
+    s shrinks to the minimiser of the parabola through |r|^2 and its slope -2 |r|^2 at s = 0,
+    kept within [0.1, 0.5] of the last s; by a half where the residual is not a number.
+    """
+    s = 1.0
+    while s > SMALLEST_STEP:
+        trial = x - s * direction
+        r = residual(trial)
+        ratio = float(r @ r) / norm**2
+        if ratio <= 1.0 - 2.0 * SUFFICIENT_DECREASE * s:
+            return trial, r
+        parabola = s * s / (ratio - 1.0 + 2.0 * s) if np.isfinite(ratio) else 0.5 * s
+        s = min(max(parabola, 0.1 * s), 0.5 * s)
+    return None

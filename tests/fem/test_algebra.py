@@ -1,0 +1,454 @@
+"""The algebra on one rank, each statement for PETSc and for SciPy."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from elasticity_box import box
+
+from neml2fe.errors import Error, InputError
+from neml2fe.fem.algebra import (
+    Algebra,
+    DofLayout,
+    Tolerances,
+    make_algebra,
+    petsc_available,
+)
+
+needs_petsc = pytest.mark.skipif(not petsc_available(), reason="petsc4py is not installed")
+both = pytest.mark.parametrize("backend", [pytest.param("petsc", marks=needs_petsc), "scipy"])
+
+
+def serial(n_nodes: int, block_size: int = 1) -> DofLayout:
+    return DofLayout(None, block_size, n_nodes, np.arange(n_nodes), np.zeros((n_nodes, 1)))
+
+
+def dense(n: int, rows: np.ndarray, cols: np.ndarray, values: np.ndarray) -> np.ndarray:
+    matrix = np.zeros((n, n))
+    np.add.at(matrix, (rows, cols), values)
+    return matrix
+
+
+def full_pattern(n: int) -> tuple[np.ndarray, np.ndarray]:
+    rows, cols = np.divmod(np.arange(n * n), n)
+    return rows, cols
+
+
+# linear
+
+
+@both
+@pytest.mark.parametrize("seed", range(3))
+def test_random_matrix_with_duplicates_and_new_values(backend: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, entries = 30, 500
+    diagonal = np.arange(n)
+    rows = np.concatenate([rng.integers(0, n, entries), diagonal])
+    cols = np.concatenate([rng.integers(0, n, entries), diagonal])
+    kept = rows.copy(), cols.copy()
+    with make_algebra(serial(n // 3, 3), backend) as algebra:
+        algebra.set_pattern(rows, cols)
+        np.testing.assert_array_equal((rows, cols), kept)
+        for _ in range(3):
+            values = rng.normal(size=len(rows))
+            values[entries:] += 20.0
+            rhs = rng.normal(size=n)
+            algebra.set_matrix(values)
+            result = algebra.solve_linear(rhs)
+            expected = np.linalg.solve(dense(n, rows, cols, values), rhs)
+            assert result.converged, result.reason
+            np.testing.assert_allclose(result.x, expected, rtol=0, atol=1e-12)
+            assert result.residual_norm <= 1e-11
+
+
+@both
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("cells", [(9, 6), (4, 3, 3)])
+def test_elasticity_against_dense(backend: str, symmetric: bool, cells: tuple[int, ...]) -> None:
+    part = box(cells)
+    expected = np.linalg.solve(dense(len(part.rhs), part.rows, part.cols, part.values), part.rhs)
+    with make_algebra(part.layout, backend, symmetric=symmetric) as algebra:
+        part.fill(algebra)
+        result = algebra.solve_linear(part.rhs)
+    assert np.linalg.norm(result.x - expected) <= 1e-12 * np.linalg.norm(expected)
+
+
+@both
+def test_second_pattern_replaces_the_first(backend: str) -> None:
+    n = 6
+    with make_algebra(serial(n), backend) as algebra:
+        algebra.set_pattern(np.arange(n), np.arange(n))
+        algebra.set_matrix(np.full(n, 2.0))
+        np.testing.assert_allclose(algebra.solve_linear(np.ones(n)).x, 0.5)
+        algebra.set_pattern(*full_pattern(n))
+        values = np.eye(n) * 4 + 1
+        algebra.set_matrix(values.ravel())
+        np.testing.assert_allclose(
+            algebra.solve_linear(np.ones(n)).x, np.linalg.solve(values, np.ones(n))
+        )
+
+
+@both
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_missing_constraint_is_named(backend: str, symmetric: bool) -> None:
+    """A free rigid-body translation, with loads that excite it and with loads that do not."""
+    part = box((9, 6), fix=(0,))
+    pull = part.rhs.copy()
+    pull[1::2] = 0.0
+    with make_algebra(part.layout, backend, symmetric=symmetric) as algebra:
+        part.fill(algebra)
+        for rhs in (part.rhs, pull):
+            result = algebra.solve_linear(rhs)
+            assert not result.converged
+            assert "the matrix is singular; is rigid-body motion constrained?" in result.reason
+
+
+@both
+def test_slender_and_heterogeneous_bodies_are_not_singular(backend: str) -> None:
+    slender = box((300, 2), lengths=(300.0, 1.0))
+    mixed = box((12, 12))
+    rng = np.random.default_rng(0)
+    mixed.values *= np.repeat(10 ** rng.uniform(-4, 4, 144), 64)
+    for part in (slender, mixed):
+        with make_algebra(part.layout, backend) as algebra:
+            part.fill(algebra)
+            result = algebra.solve_linear(part.rhs)
+        assert result.converged, result.reason
+
+
+@both
+@pytest.mark.parametrize("broken", ["zero row", "nan"])
+def test_bad_matrix_fails_and_a_good_one_then_works(backend: str, broken: str) -> None:
+    n = 5
+    good = np.eye(n) * 3 + 1
+    bad = good.copy()
+    bad[2] = 0.0 if broken == "zero row" else np.nan
+    with make_algebra(serial(n), backend) as algebra:
+        algebra.set_pattern(*full_pattern(n))
+        algebra.set_matrix(bad.ravel())
+        result = algebra.solve_linear(np.ones(n))
+        assert not result.converged
+        assert ("singular" if broken == "zero row" else "NaN") in result.reason
+        algebra.set_matrix(good.ravel())
+        assert algebra.solve_linear(np.ones(n)).converged
+
+
+@both
+def test_zero_load_gives_zero(backend: str) -> None:
+    part = box((4, 3))
+    with make_algebra(part.layout, backend) as algebra:
+        part.fill(algebra)
+        result = algebra.solve_linear(0 * part.rhs)
+    assert result.converged and not result.x.any()
+
+
+# nonlinear
+
+
+def cubic(algebra: Algebra, n: int) -> tuple[Callable, Callable]:
+    """`A x + x^3 = 1` with A the second-difference matrix plus the identity."""
+    matrix = 3 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
+    algebra.set_pattern(*full_pattern(n))
+    return (
+        lambda x: matrix @ x + x**3 - 1,
+        lambda x: algebra.set_matrix((matrix + np.diag(3 * x**2)).ravel()),
+    )
+
+
+@both
+def test_newton_converges_quadratically(backend: str) -> None:
+    n, seen = 12, []
+    with make_algebra(serial(n), backend, tolerances=Tolerances(1e-15, 1e-13)) as algebra:
+        residual, jacobian = cubic(algebra, n)
+        result = algebra.solve_nonlinear(
+            residual, jacobian, np.ones(n), monitor=lambda *a: seen.append(a)
+        )
+    assert result.converged, result.reason
+    assert np.linalg.norm(residual(result.x)) <= 1e-13
+    assert seen == list(enumerate(result.residual_norms))
+    assert len(seen) == result.iterations + 1 and result.linear_iterations == result.iterations
+    norms = np.array([r for r in result.residual_norms if 1e-12 < r < 0.5])
+    order = np.log(norms[2:] / norms[1:-1]) / np.log(norms[1:-1] / norms[:-2])
+    assert order[-1] > 1.8
+
+
+@both
+def test_tolerances_decide(backend: str) -> None:
+    n = 12
+    with make_algebra(serial(n), backend, tolerances=Tolerances(1e-3, 1e-30, 25)) as algebra:
+        residual, jacobian = cubic(algebra, n)
+        loose = algebra.solve_nonlinear(residual, jacobian, np.ones(n))
+        assert loose.converged and "rtol" in loose.reason
+        assert loose.residual_norms[-1] <= 1e-3 * loose.residual_norms[0]
+        assert loose.residual_norms[-2] > 1e-3 * loose.residual_norms[0]
+        start = algebra.solve_nonlinear(residual, jacobian, loose.x, atol=1.0)
+        assert start.converged and start.iterations == 0 and "atol" in start.reason
+        again = algebra.solve_nonlinear(residual, jacobian, np.ones(n))
+        assert again.residual_norms == pytest.approx(loose.residual_norms)
+    with make_algebra(serial(n), backend, tolerances=Tolerances(max_it=2)) as algebra:
+        residual, jacobian = cubic(algebra, n)
+        short = algebra.solve_nonlinear(residual, jacobian, 10 * np.ones(n))
+        assert not short.converged and short.iterations == 2
+        assert short.reason == "not converged in 2 iterations"
+
+
+@both
+def test_nan_at_the_start_ends_unconverged(backend: str) -> None:
+    with make_algebra(serial(4), backend) as algebra:
+        _, jacobian = cubic(algebra, 4)
+        result = algebra.solve_nonlinear(lambda x: x * np.nan, jacobian, np.zeros(4))
+    assert not result.converged and "not a number" in result.reason
+
+
+@both
+def test_nan_in_a_trial_shortens_the_step(backend: str) -> None:
+    """Newton for log(x) = 0 from x = 5 jumps to x < 0, where the logarithm is undefined."""
+    trials = []
+
+    def residual(x: np.ndarray) -> np.ndarray:
+        trials.append(x.min())
+        with np.errstate(invalid="ignore"):
+            return np.log(x)
+
+    with make_algebra(serial(3), backend) as algebra:
+        algebra.set_pattern(np.arange(3), np.arange(3))
+        result = algebra.solve_nonlinear(
+            residual, lambda x: algebra.set_matrix(1 / x), np.full(3, 5.0)
+        )
+    assert min(trials) < 0
+    assert result.converged, result.reason
+    np.testing.assert_allclose(result.x, 1.0)
+
+
+@both
+def test_nan_wherever_newton_goes_ends_unconverged(backend: str) -> None:
+    def residual(x: np.ndarray) -> np.ndarray:
+        return np.ones(3) if not x.any() else x * np.nan
+
+    with make_algebra(serial(3), backend) as algebra:
+        algebra.set_pattern(np.arange(3), np.arange(3))
+        result = algebra.solve_nonlinear(
+            residual, lambda x: algebra.set_matrix(np.ones(3)), np.zeros(3)
+        )
+    assert not result.converged
+    assert np.all(np.isfinite(result.x))
+
+
+@both
+def test_a_minimum_that_is_no_root_ends_unconverged(backend: str) -> None:
+    with make_algebra(serial(1), backend) as algebra:
+        algebra.set_pattern(np.arange(1), np.arange(1))
+        result = algebra.solve_nonlinear(
+            lambda x: x**2 + 1, lambda x: algebra.set_matrix(2 * x), np.ones(1)
+        )
+    assert not result.converged and result.reason
+
+
+@both
+def test_singular_tangent_ends_unconverged(backend: str) -> None:
+    n = 6
+    with make_algebra(serial(n), backend) as algebra:
+        residual, jacobian = cubic(algebra, n)
+        result = algebra.solve_nonlinear(
+            residual, lambda x: algebra.set_matrix(np.ones(n * n)), np.zeros(n)
+        )
+        assert not result.converged and "singular" in result.reason
+        assert algebra.solve_nonlinear(residual, jacobian, np.zeros(n)).converged
+
+
+@both
+@pytest.mark.parametrize("where", ["residual", "jacobian", "monitor"])
+@pytest.mark.parametrize("kind", [ZeroDivisionError, InputError, KeyboardInterrupt])
+def test_exception_in_a_callback_is_raised_as_itself(
+    backend: str, where: str, kind: type[BaseException], capfd: pytest.CaptureFixture
+) -> None:
+    error = kind("on purpose")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    n = 6
+    with make_algebra(serial(n), backend) as algebra:
+        residual, jacobian = cubic(algebra, n)
+        calls = {"residual": residual, "jacobian": jacobian, "monitor": None} | {where: fail}
+        for _ in range(2):
+            with pytest.raises(kind) as caught:
+                algebra.solve_nonlinear(x0=np.zeros(n), **calls)
+            assert caught.value is error
+        assert algebra.solve_nonlinear(residual, jacobian, np.zeros(n)).converged
+    assert capfd.readouterr() == ("", "")
+
+
+# vectors and arguments
+
+
+@both
+def test_serial_vectors(backend: str) -> None:
+    with make_algebra(serial(4, 3), backend) as algebra:
+        x = np.arange(12.0)
+        for result in (algebra.update_ghosts(x), algebra.sum_to_owners(x)):
+            np.testing.assert_array_equal(result, x)
+            assert not np.shares_memory(result, x)
+        assert algebra.dot(x, x) == x @ x and algebra.norm(x) == np.sqrt(x @ x)
+        assert algebra.allreduce(3, "max") == 3
+
+
+@both
+def test_wrong_arguments_are_refused(backend: str) -> None:
+    with make_algebra(serial(4), backend) as algebra:
+        with pytest.raises(Error, match="set_pattern first"):
+            algebra.solve_linear(np.ones(4))
+        with pytest.raises(InputError, match=r"span 0\.\.4, but the problem has the dofs 0\.\.3"):
+            algebra.set_pattern(np.array([0, 4]), np.array([0, 1]))
+        with pytest.raises(InputError, match="equally long"):
+            algebra.set_pattern(np.arange(4), np.arange(3))
+        algebra.set_pattern(np.arange(4), np.arange(4))
+        with pytest.raises(InputError, match=r"matrix values has shape \(3,\); expected \(4,\)"):
+            algebra.set_matrix(np.ones(3))
+        algebra.set_matrix(np.ones(4))
+        with pytest.raises(InputError, match="right-hand side"):
+            algebra.solve_linear(np.ones(5))
+        with pytest.raises(InputError, match="the residual has shape"):
+            algebra.solve_nonlinear(lambda x: np.ones(1), lambda x: None, np.ones(4))
+    with pytest.raises(Error, match="not after close"):
+        algebra.solve_linear(np.ones(4))
+
+
+def test_wrong_layouts_and_backends_are_refused() -> None:
+    with pytest.raises(InputError, match="did you mean 'petsc'"):
+        make_algebra(serial(3), "pets")
+    with pytest.raises(InputError, match="numbered consecutively"):
+        DofLayout(None, 1, 2, np.array([0, 2]), np.zeros((2, 2)))
+    with pytest.raises(InputError, match="coordinates"):
+        DofLayout(None, 1, 2, np.array([0, 1]), np.zeros((3, 2)))
+
+    class TwoRanks:
+        def Get_size(self) -> int:
+            return 2
+
+    with pytest.raises(InputError, match="SciPy solves on one rank, this run has 2"):
+        make_algebra(DofLayout(TwoRanks(), 1, 1, np.arange(1), np.zeros((1, 1))), "scipy")
+
+
+def test_auto_without_petsc_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "petsc4py", None)
+    with pytest.warns(UserWarning, match="petsc4py is not installed") as caught:
+        algebra = make_algebra(serial(3), "auto")
+    assert len(caught) == 1 and algebra.describe().startswith("SciPy")
+    with pytest.raises(InputError, match="needs petsc4py"):
+        make_algebra(serial(3), "petsc")
+
+
+def test_scipy_says_that_it_ignores_options() -> None:
+    with pytest.warns(UserWarning, match="ignored: ksp_type"):
+        make_algebra(serial(3), "scipy", {"ksp_type": "cg"})
+
+
+# PETSc's options and multigrid
+
+
+@needs_petsc
+@pytest.mark.parametrize("key", ["ksp_type", "-ksp_type", "neml2fe_ksp_type", "-neml2fe_ksp_type"])
+def test_options_override_the_defaults(key: str) -> None:
+    part = box((6, 4))
+    options = {key: "cg", "pc_type": "jacobi", "ksp_rtol": "1e-10"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with make_algebra(part.layout, "petsc", options) as algebra:
+            assert algebra.describe().endswith("newtonls, cg, jacobi")
+            part.fill(algebra)
+            result = algebra.solve_linear(part.rhs)
+    assert result.converged and result.iterations > 5
+    with make_algebra(part.layout, "petsc") as algebra:  # nothing is left behind
+        assert algebra.describe().endswith("newtonls, preonly, lu (mumps)")
+
+
+@needs_petsc
+def test_environment_options_need_the_prefix_and_give_way() -> None:
+    from petsc4py import PETSc
+
+    database = PETSc.Options()
+    database["neml2fe_pc_type"], database["ksp_type"] = "jacobi", "bcgs"
+    try:
+        with make_algebra(serial(3), "petsc") as algebra:
+            assert algebra.describe().endswith("gmres, jacobi")
+        with make_algebra(serial(3), "petsc", {"pc_type": "sor"}) as algebra:
+            assert algebra.describe().endswith("gmres, sor")
+    finally:
+        database.delValue("neml2fe_pc_type")
+        database.delValue("ksp_type")
+
+
+@needs_petsc
+def test_snes_options_reach_newton() -> None:
+    with make_algebra(serial(6), "petsc", {"snes_max_it": "1", "snes_atol": "1e-9"}) as algebra:
+        residual, jacobian = cubic(algebra, 6)
+        result = algebra.solve_nonlinear(residual, jacobian, 9 * np.ones(6), atol=1e9)
+    assert result.reason == "not converged in 1 iterations"
+
+
+@needs_petsc
+def test_mistyped_option_is_reported_once_by_name() -> None:
+    part = box((4, 3))
+    options = {"ksp_typ": "cg", "snes_view_all": None, "pc_type": "lu"}
+    with make_algebra(part.layout, "petsc", options) as algebra:
+        part.fill(algebra)
+        with pytest.warns(UserWarning, match="neml2fe_ksp_typ, neml2fe_snes_view_all$") as caught:
+            algebra.solve_linear(part.rhs)
+            algebra.solve_linear(part.rhs)
+    assert len(caught) == 1
+
+
+@needs_petsc
+def test_mistyped_option_value_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="KSP type cgg"):
+        make_algebra(serial(3), "petsc", {"ksp_type": "cgg"})
+
+
+def multigrid_iterations(symmetric: bool, modes: bool, mask: bool = True) -> int:
+    part = box((10, 10, 10))
+    layout = part.layout
+    if not modes:  # coordinates of another dimension than the displacement have no rigid bodies
+        points = np.zeros((len(layout.global_nodes), 1))
+        layout = DofLayout(None, 3, layout.n_owned_nodes, layout.global_nodes, points)
+    with make_algebra(layout, "petsc", {"pc_type": "gamg"}, symmetric=symmetric) as algebra:
+        algebra.set_pattern(part.rows, part.cols)
+        algebra.set_matrix(part.values)
+        if mask:
+            algebra.set_constrained(part.constrained)
+        result = algebra.solve_linear(part.rhs)
+        assert result.converged, result.reason
+        assert result.residual_norm <= 1e-8 * np.linalg.norm(part.rhs)
+    return result.iterations
+
+
+@needs_petsc
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_multigrid_profits_from_rigid_body_modes(symmetric: bool) -> None:
+    with_modes = multigrid_iterations(symmetric, modes=True)
+    assert with_modes <= 20
+    assert with_modes < 0.75 * multigrid_iterations(symmetric, modes=False)
+
+
+@needs_petsc
+def test_multigrid_is_the_default_of_large_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    from neml2fe.fem.algebra import petsc_defaults
+
+    monkeypatch.setattr(petsc_defaults, "DIRECT_LIMIT", {2: 100})
+    for symmetric, name in ((False, "gmres, gamg"), (True, "cg, gamg")):
+        with make_algebra(box((20, 20)).layout, "petsc", symmetric=symmetric) as algebra:
+            assert algebra.describe().endswith(name)
+
+
+@needs_petsc
+def test_multigrid_that_cannot_converge_says_what_to_do() -> None:
+    part = box((8, 8), fix=(0,))
+    with make_algebra(part.layout, "petsc", {"pc_type": "gamg", "ksp_max_it": "30"}) as algebra:
+        part.fill(algebra)
+        result = algebra.solve_linear(part.rhs)
+    assert not result.converged
+    assert "rigid-body motion" in result.reason
