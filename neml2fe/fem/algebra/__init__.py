@@ -50,7 +50,7 @@ def make_algebra(
     - `options`: PETSc options, with or without dash and `prefix`; a flag has the value None.
       Those of the environment (`PETSC_OPTIONS`) count too when they carry the prefix.
       An option that nothing reads is named in a warning after the first solve.
-    - `symmetric`: promise that the matrix is symmetric (Cholesky, CG).
+    - `symmetric`: promise that the matrix is symmetric: PETSc then uses Cholesky or CG.
 
     Raises `InputError` for an unknown backend, SciPy on several ranks, 'petsc' without
     petsc4py, a complex PETSc, or an option value that PETSc refuses.
@@ -75,4 +75,4 @@ def make_algebra(
         warnings.warn(f"SciPy takes no PETSc options; ignored: {', '.join(options)}", stacklevel=2)
     from neml2fe.fem.algebra.scipy_backend import ScipyAlgebra
 
-    return ScipyAlgebra(layout, symmetric, tolerances)
+    return ScipyAlgebra(layout, tolerances)

@@ -262,3 +262,10 @@ def check_length(name: str, values: NDArray[Any], expected: int) -> None:
     """Raise `InputError` unless `values` has `expected` entries."""
     if np.shape(values) != (expected,):
         raise InputError(f"{name} has shape {np.shape(values)}; expected ({expected},)")
+
+
+def useless(residual_norm: float, rhs_norm: float) -> str:
+    """Why a linear solve that ended with `residual_norm` says nothing; empty when it does."""
+    if not math.isfinite(rhs_norm):
+        return NOT_FINITE
+    return "" if residual_norm <= NO_CORRECT_DIGIT * rhs_norm else SINGULAR

@@ -15,8 +15,6 @@ from petsc4py import PETSc
 
 from neml2fe.errors import Error, InputError
 from neml2fe.fem.algebra.interface import (
-    NO_CORRECT_DIGIT,
-    SINGULAR,
     Algebra,
     Array,
     DofLayout,
@@ -28,6 +26,7 @@ from neml2fe.fem.algebra.interface import (
     Tolerances,
     check_length,
     check_pattern,
+    useless,
 )
 from neml2fe.fem.algebra.petsc_coo import set_preallocation_coo, set_values_coo
 from neml2fe.fem.algebra.petsc_defaults import insert_defaults
@@ -189,8 +188,8 @@ class PetscAlgebra(Algebra):
             failure = failure or linear_failure(ksp)
             self._warn_unused_options()
             norm = self.norm(rhs - (matrix * x).array)
-            if not failure and not norm <= NO_CORRECT_DIGIT * self.norm(rhs):
-                failure = f"the linear solver failed: {SINGULAR}"
+            if not failure and (cause := useless(norm, self.norm(rhs))):
+                failure = f"the linear solver failed: {cause}"
             reason = failure or code_name(KSP_CODE, ksp.reason)
             return LinearResult(x.array.copy(), ksp.its, norm, not failure, reason)
         finally:

@@ -10,7 +10,7 @@ from petsc4py import PETSc
 from neml2fe.fem.algebra.interface import NULL_PIVOT, DofLayout, Tolerances
 from neml2fe.fem.algebra.petsc_options import ScopedOptions
 
-DIRECT_LIMIT = {1: 500_000, 2: 200_000, 3: 20_000}
+DIRECT_LIMIT = {1: 500_000, 2: 200_000, 3: 30_000}
 """Global dofs, by space dimension, up to which a direct solve is the default."""
 
 

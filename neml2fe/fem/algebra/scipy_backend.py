@@ -10,7 +10,6 @@ from scipy.sparse.linalg import splu
 
 from neml2fe.errors import Error
 from neml2fe.fem.algebra.interface import (
-    NO_CORRECT_DIGIT,
     NOT_FINITE,
     NULL_PIVOT,
     SINGULAR,
@@ -25,8 +24,16 @@ from neml2fe.fem.algebra.interface import (
     Tolerances,
     check_length,
     check_pattern,
+    useless,
 )
 
+FACTOR_OPTIONS = {
+    "permc_spec": "MMD_AT_PLUS_A",
+    "diag_pivot_thresh": 0.1,
+    "options": {"SymmetricMode": True, "Equil": False},
+}
+"""Minimum degree on A^T + A: the pattern of finite elements is symmetric, the tangent need not be,
+hence pivoting by threshold. Unscaled, so that pivots compare with the columns of the matrix."""
 SUFFICIENT_DECREASE = 1e-4
 SMALLEST_STEP = 1e-10
 
@@ -34,16 +41,9 @@ SMALLEST_STEP = 1e-10
 class ScipyAlgebra(Algebra):
     """`Algebra` on one rank. The matrix is CSC, summed from COO by a permutation kept ready."""
 
-    def __init__(self, layout: DofLayout, symmetric: bool, tolerances: Tolerances) -> None:
+    def __init__(self, layout: DofLayout, tolerances: Tolerances) -> None:
         super().__init__(layout)
         self._tolerances = tolerances
-        # Minimum degree on A^T + A suits the symmetric pattern of finite elements even when
-        # the tangent is not symmetric; the diagonal pivots it assumes are relaxed by threshold.
-        self._factor_options = {
-            "permc_spec": "MMD_AT_PLUS_A",
-            "diag_pivot_thresh": 0.001 if symmetric else 0.1,
-            "options": {"SymmetricMode": True, "Equil": False},
-        }
         self._matrix: csc_array | None = None
 
     def set_pattern(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> None:
@@ -78,7 +78,7 @@ class ScipyAlgebra(Algebra):
             failure = NOT_FINITE
         else:
             try:
-                factors = splu(matrix, **self._factor_options)
+                factors = splu(matrix, **FACTOR_OPTIONS)
                 pivots = abs(factors.U.diagonal())[factors.perm_c]
                 if np.all(pivots > NULL_PIVOT * columns):
                     x = factors.solve(rhs)
@@ -89,8 +89,7 @@ class ScipyAlgebra(Algebra):
             except MemoryError:
                 failure = "the factors do not fit in memory; PETSc solves larger problems"
         norm = self.norm(rhs - matrix @ x)
-        if not failure and not norm <= NO_CORRECT_DIGIT * self.norm(rhs):
-            failure = SINGULAR
+        failure = failure or useless(norm, self.norm(rhs))
         reason = f"the linear solver failed: {failure}" if failure else "direct solve"
         return LinearResult(x, 1, norm, not failure, reason)
 

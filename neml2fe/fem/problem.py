@@ -1,0 +1,324 @@
+"""`Problem`: a quasi-static boundary-value problem, its residual, tangent and one time step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neml2fe.errors import InputError, ModelError
+from neml2fe.fem import kinematics
+from neml2fe.fem.algebra import Algebra, DofLayout, make_algebra
+from neml2fe.fem.collective import collectively
+from neml2fe.fem.conditions import Condition, Dirichlet
+from neml2fe.fem.distribution import LocalMesh, distribute
+from neml2fe.fem.functions import TimeFunction, value_at
+from neml2fe.fem.integrals import ElementBlock
+from neml2fe.fem.loads import Constraints, Loads
+from neml2fe.fem.mesh import Mesh
+from neml2fe.material import Material, PointResult
+
+Array = NDArray[np.float64]
+Monitor = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one attempt at a time step came to.
+
+    `residual_norms` are the norms of the out-of-balance forces, Newton iteration by
+    iteration; `failed_points` counts, over all ranks, the points whose local solve failed.
+    """
+
+    converged: bool
+    reason: str
+    iterations: int = 0
+    residual_norms: list[float] = field(default_factory=list)
+    linear_iterations: int = 0
+    failed_points: int = 0
+
+
+class Problem:
+    """Small-strain equilibrium of a body of one material under `conditions`.
+
+    Every rank of `comm` makes one (`comm` None: serial); the mesh is a path, or a `Mesh`
+    that only rank 0 needs to have. Displacements are distributed by nodes, points by
+    elements. After `advance` succeeds, `time`, `u` (local displacements, ghosts included)
+    and `states` (per block of cells) describe the end of the step; after a failure they
+    still describe its beginning.
+
+    - `formulation`: "plane_strain", "three_dimensional" or "auto".
+    - `fields`: uniform values (numbers or functions of time) of further model inputs.
+    - `backend`: "petsc", "scipy" or "auto"; `petsc_options` as for `make_algebra`.
+    - `tolerance`: Newton stops when the out-of-balance forces fall below this fraction of
+      the internal forces.
+
+    Raises `MeshError`, `InputError` or `ModelError`, the same on every rank.
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh | str | os.PathLike[str] | None,
+        material: Material,
+        conditions: Sequence[Condition],
+        *,
+        formulation: str = "auto",
+        quadrature_degree: int | None = None,
+        fields: Mapping[str, TimeFunction] | None = None,
+        backend: str = "auto",
+        petsc_options: Mapping[str, str | None] | None = None,
+        tolerance: float = 1e-10,
+        device: str | torch.device = "cpu",
+        comm: Any = None,
+    ) -> None:
+        self.comm, self.material, self.tolerance = comm, material, tolerance
+        self.device = torch.device(device)
+        root = comm is None or comm.rank == 0
+
+        def read() -> Mesh | None:
+            if not root:
+                return None
+            return Mesh.read(mesh) if isinstance(mesh, (str, os.PathLike)) else mesh
+
+        whole = collectively(comm, read, every_rank=True)
+        self.digest = collectively(comm, lambda: whole.digest() if whole is not None else "")
+        self.local: LocalMesh = distribute(whole, comm)
+        self.conditions = list(conditions)
+        self.fields = dict(fields or {})
+        self._check_material()
+        local = self.local
+        self.kinematics = kinematics.choose(formulation, local.dim)
+        self.blocks = [
+            ElementBlock(cells, local.points, self.kinematics, quadrature_degree, self.device)
+            for cells in local.cells
+        ]
+        self.algebra = self._make_algebra(backend, petsc_options)
+        constrained = [c for c in conditions if isinstance(c, Dirichlet)]
+        self.constraints = Constraints(local, constrained, self.algebra)
+        self.loads = Loads(local, self.blocks, conditions, self.algebra)
+        self._set_pattern()
+        self.time = 0.0
+        self.u: Array = np.zeros(local.n_local * local.dim)
+        self.states = [
+            material.initial_state(block.n_points, device=self.device) for block in self.blocks
+        ]
+        self.results: list[PointResult] = []
+        self.unbalanced: Array = np.zeros(local.n_owned * local.dim)
+        self._evaluated_at: Array | None = None
+        self._diagonal: float | None = None
+
+    def _check_material(self) -> None:
+        missing = [n for n in self.material.field_spec if n not in self.fields]
+        if missing:
+            raise ModelError(
+                f"the material needs the fields {missing}; give them as fields = ... (uniform "
+                "values or functions of time)"
+            )
+        for name in self.fields:
+            if name not in self.material.field_spec:
+                raise ModelError(f"the material takes no field '{name}'")
+
+    def _make_algebra(self, backend: str, options: Mapping[str, str | None] | None) -> Algebra:
+        local = self.local
+        layout = DofLayout(
+            local.comm, local.dim, local.n_owned, local.global_nodes, local.points
+        )
+        return make_algebra(layout, backend, options)
+
+    def _set_pattern(self) -> None:
+        """Every entry of every element matrix, then the diagonal of constrained owned dofs."""
+        dim, local = self.local.dim, self.local
+        to_global = (local.global_nodes[:, None] * dim + np.arange(dim)).reshape(-1)
+        rows, columns = [], []
+        for block in self.blocks:
+            dofs = to_global[block.dofs]
+            shape = (*dofs.shape, dofs.shape[1])
+            rows.append(np.broadcast_to(dofs[:, :, None], shape).reshape(-1))
+            columns.append(np.broadcast_to(dofs[:, None, :], shape).reshape(-1))
+        owned = self.constraints.mask[: local.n_owned * dim]
+        fixed = to_global[: local.n_owned * dim][owned]
+        self.algebra.set_pattern(
+            np.concatenate([*rows, fixed]), np.concatenate([*columns, fixed])
+        )
+        self.algebra.set_constrained(owned)
+        free = (~self.constraints.mask).astype(float)
+        self._free = [torch.as_tensor(free[b.dofs], device=self.device) for b in self.blocks]
+        self._n_fixed = len(fixed)
+
+    @property
+    def n_dofs(self) -> int:
+        """Displacement components of the whole mesh."""
+        return self.local.n_global * self.local.dim
+
+    @property
+    def n_points(self) -> int:
+        """Quadrature points of the whole mesh."""
+        return sum(
+            n * block.n_quadrature
+            for n, block in zip(self.local.n_elements, self.blocks, strict=True)
+        )
+
+    # --- residual and tangent ----------------------------------------------------------
+    def _update_points(self, u: Array, time: float, dt: float) -> Array:
+        """Update all points at local displacements `u`; owned internal forces."""
+        displacement = torch.as_tensor(u, device=self.device)
+        forces = torch.zeros_like(displacement)
+        error: Exception | None = None
+        try:
+            self.results = []
+            for block, state in zip(self.blocks, self.states, strict=True):
+                strain = block.strain(displacement)
+                result = self.material.update(strain, state, time, dt, self._fields(time, block))
+                block.add_forces(result.stress, forces)
+                self.results.append(result)
+        except Exception as failure:
+            error = failure
+        self.algebra.raise_together(error)
+        return self.algebra.sum_to_owners(forces.cpu().numpy())
+
+    def _fields(self, time: float, block: ElementBlock) -> dict[str, torch.Tensor]:
+        found = {}
+        for name, function in self.fields.items():
+            base = self.material.field_spec[name].BASE_SHAPE
+            value = value_at(function, time, f"field '{name}'")
+            found[name] = torch.full(
+                (block.n_points, *base), value, dtype=torch.float64, device=self.device
+            )
+        return found
+
+    def _failed_here(self) -> int:
+        return sum(len(result.failed) for result in self.results)
+
+    def _set_matrix(self) -> None:
+        """Assemble the consistent tangent of the last update; constrained rows and columns
+        are removed, their diagonal entries set to the mean diagonal."""
+        matrices = []
+        for block, result, free in zip(self.blocks, self.results, self._free, strict=True):
+            assert result.tangent is not None
+            k = block.stiffness(result.tangent)
+            matrices.append(k * free[:, :, None] * free[:, None, :])
+        if self._diagonal is None:
+            entries = [torch.diagonal(k, dim1=1, dim2=2).abs() for k in matrices]
+            total = self.algebra.allreduce(sum(float(e.sum()) for e in entries))
+            count = self.algebra.allreduce(sum(e.numel() for e in entries))
+            self._diagonal = total / max(count, 1)
+        values = [k.reshape(-1).cpu().numpy() for k in matrices]
+        self.algebra.set_matrix(
+            np.concatenate([*values, np.full(self._n_fixed, self._diagonal)])
+        )
+
+    # --- one step ----------------------------------------------------------------------
+    def advance(self, time: float, monitor: Monitor | None = None) -> StepResult:
+        """Solve for equilibrium at `time`, from the present state. Collective.
+
+        The first iteration starts from the old displacements and brings in the new
+        prescribed ones through the tangent, so that no element next to the boundary takes
+        them alone; the rest is Newton's method.
+        """
+        dt = time - self.time
+        if dt <= 0.0:
+            raise InputError(f"a step must go forward: from time {self.time:g} to {time:g}")
+        algebra, fixed = self.algebra, self.constraints.mask[: len(self.unbalanced)]
+        external = self.loads.forces(time)
+        prescribed = self.constraints.apply(self.u, time)
+        start, scale, failure = self._predict(prescribed, external, time, dt)
+        if failure is not None:
+            return failure
+
+        def residual(x: Array) -> Array:
+            internal = self._update_points(algebra.update_ghosts(x), time, dt)
+            self._evaluated_at = x.copy()
+            self.unbalanced = internal - external
+            r = np.where(fixed, 0.0, self.unbalanced)
+            if self._failed_here() and len(r):
+                r[0] = np.nan  # also where every node of the element is constrained
+            return r
+
+        def jacobian(x: Array) -> None:
+            if self._evaluated_at is None or not np.array_equal(x, self._evaluated_at):
+                residual(x)
+            self._set_matrix()
+
+        n_owned = len(self.unbalanced)
+        result = algebra.solve_nonlinear(
+            residual, jacobian, start[:n_owned], monitor, atol=max(self.tolerance * scale, 1e-300)
+        )
+        failed = algebra.allreduce(self._failed_here())
+        if not result.converged:
+            reason = result.reason
+            if failed:
+                reason = f"{failed} of {self.n_points} points did not converge"
+            return StepResult(
+                False, reason, result.iterations, result.residual_norms,
+                result.linear_iterations, failed,
+            )  # fmt: skip
+        moved = algebra.allreduce(int(not np.array_equal(result.x, self._evaluated_at)))
+        if moved:
+            residual(result.x)
+        self.u, self.time = algebra.update_ghosts(result.x), time
+        self.states = [r.state for r in self.results]
+        return StepResult(
+            True, result.reason, result.iterations, result.residual_norms, result.linear_iterations
+        )
+
+    def _predict(
+        self, prescribed: Array, external: Array, time: float, dt: float
+    ) -> tuple[Array, float, StepResult | None]:
+        """Displacements after one linear step to the new conditions, and the force scale."""
+        algebra = self.algebra
+        n_owned = len(external)
+        fixed = self.constraints.mask[:n_owned]
+        internal = self._update_points(self.u, time, dt)
+        failed = algebra.allreduce(self._failed_here())
+        if failed:
+            reason = f"{failed} of {self.n_points} points did not converge"
+            return prescribed, 0.0, StepResult(False, reason, failed_points=failed)
+        self._set_matrix()
+        jump = torch.as_tensor(prescribed - self.u, device=self.device)
+        lifted = torch.zeros_like(jump)
+        for block, result in zip(self.blocks, self.results, strict=True):
+            assert result.tangent is not None
+            stress = torch.einsum("nij,nj->ni", result.tangent, block.strain(jump))
+            block.add_forces(stress, lifted)
+        push = algebra.sum_to_owners(lifted.cpu().numpy())
+        rhs = np.where(fixed, 0.0, external - internal - push)
+        linear = algebra.solve_linear(rhs)
+        if not linear.converged:
+            return prescribed, 0.0, StepResult(False, linear.reason)
+        step = np.where(fixed, 0.0, linear.x)
+        # Forces of the linear estimate, also where a single one of the three is zero.
+        scale = max(algebra.norm(internal), algebra.norm(external), algebra.norm(push))
+        return prescribed + algebra.update_ghosts(step), scale, None
+
+    # --- results -----------------------------------------------------------------------
+    def load_row(self) -> dict[str, float]:
+        """Prescribed values, reactions and applied forces at the end of the last step."""
+        row: dict[str, float] = {}
+        reactions = self.constraints.reactions(self.unbalanced)
+        values = self.constraints.values(self.time)
+        for condition, value in zip(self.constraints.conditions, values, strict=True):
+            row[f"{condition.name}_displacement"] = value
+            row[f"{condition.name}_reaction"] = reactions[condition.name]
+        for name, force in self.loads.resultants(self.time).items():
+            row[f"{name}_force"] = force
+        return row
+
+    def point_fields(self) -> list[dict[str, torch.Tensor]]:
+        """Per block: strain, stress and every state variable at its points, `(n, *base)`."""
+        u = torch.as_tensor(self.u, device=self.device)
+        found = []
+        for k, (block, state) in enumerate(zip(self.blocks, self.states, strict=True)):
+            strain = block.strain(u)
+            stress = self.results[k].stress if self.results else torch.zeros_like(strain)
+            named = {n: v for n, v in state.items() if n not in (self.material.strain, "stress")}
+            found.append({"strain": strain, "stress": stress, **named})
+        return found
+
+    def close(self) -> None:
+        """Release the solvers."""
+        self.algebra.close()

@@ -1,0 +1,76 @@
+"""Time stepping: sizes of steps from the effort that the last one took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from neml2fe.errors import ConvergenceError, InputError
+
+
+@dataclass
+class TimeStepping:
+    """Adaptive steps from `start` to `end`, ending exactly at each of the `stops`.
+
+    A step that fails is repeated with `dt * cutback`, down to `dt_min`. After a step of at
+    most `easy_iterations` Newton iterations the next grows by `growth`, up to `dt_max`.
+    Raises `InputError` for sizes that make no sense.
+    """
+
+    end: float
+    dt: float
+    start: float = 0.0
+    dt_min: float | None = None
+    dt_max: float | None = None
+    growth: float = 1.5
+    cutback: float = 0.5
+    easy_iterations: int = 5
+    stops: Sequence[float] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        self.dt_min = self.dt * 1e-4 if self.dt_min is None else self.dt_min
+        self.dt_max = self.dt if self.dt_max is None else self.dt_max
+        for name in ("start", "end", "dt", "dt_min", "dt_max", "growth", "cutback"):
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"time stepping: {name} must be finite")
+        if self.end <= self.start:
+            raise InputError(f"time stepping: end {self.end:g} must be after start {self.start:g}")
+        if not 0.0 < self.dt_min <= self.dt <= self.dt_max:
+            raise InputError(
+                "time stepping: 0 < dt_min <= dt <= dt_max must hold, got "
+                f"{self.dt_min:g}, {self.dt:g}, {self.dt_max:g}"
+            )
+        if not 0.0 < self.cutback < 1.0 <= self.growth:
+            raise InputError("time stepping: cutback must be in (0, 1), growth at least 1")
+
+    def next_stop(self, time: float) -> float:
+        """The next time, after `time`, at which a step must end."""
+        tiny = 1e-12 * (self.end - self.start)
+        return min([s for s in (*self.stops, self.end) if s > time + tiny], default=self.end)
+
+    def limited(self, time: float, dt: float) -> tuple[float, float]:
+        """End and size of a step of about `dt` from `time`: no stop is passed, and no sliver
+        shorter than half a step is left before one."""
+        stop = self.next_stop(time)
+        left = stop - time
+        if dt >= left * (1.0 - 1e-9):
+            return stop, left
+        if dt > 0.5 * left:
+            dt = 0.5 * left
+        return time + dt, dt
+
+    def after_success(self, dt: float, iterations: int) -> float:
+        assert self.dt_max is not None
+        return min(dt * self.growth, self.dt_max) if iterations <= self.easy_iterations else dt
+
+    def after_failure(self, time: float, dt: float, reason: str) -> float:
+        """The size to try next. Raises `ConvergenceError` below `dt_min`."""
+        assert self.dt_min is not None
+        smaller = dt * self.cutback
+        if smaller < self.dt_min:
+            raise ConvergenceError(
+                f"no convergence at time {time:g} with the smallest step {dt:g} "
+                f"(dt_min = {self.dt_min:g}): {reason}"
+            )
+        return smaller
