@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from neml2fe import io
-from neml2fe.errors import InputError
+from neml2fe.errors import InputError, suggest
 from neml2fe.models.model import Spec
+from neml2fe.types import SR2, Scalar
 
 COMPONENTS = {
     (): ("",),
@@ -20,6 +22,9 @@ COMPONENTS = {
     (3, 3): tuple(f"_{i}{j}" for i in "123" for j in "123"),
     (6, 6): tuple(f"_{i}{j}" for i in "123456" for j in "123456"),
 }
+
+USUAL_STRAINS = ("E", "strain", "total_strain", "elastic_strain")
+USUAL_STRESSES = ("stress", "S", "cauchy_stress")
 
 Progress = Callable[[int, int], None]  # (steps done, steps in all)
 
@@ -35,6 +40,8 @@ class History:
     types: Spec
     inputs: list[dict[str, torch.Tensor]] = field(default_factory=list)
     outputs: list[dict[str, torch.Tensor]] = field(default_factory=list)
+    strain: str | None = None  # what the figure of a report shows, where the driver knows it
+    stress: str | None = None
 
     def flat(self) -> dict[str, torch.Tensor]:
         """`input.<step>.<name>` and `output.<step>.<name>`, all inputs first."""
@@ -58,42 +65,113 @@ class History:
 
     def series(self, name: str) -> torch.Tensor:
         """`(n_steps - 1, n_specimens, *base)` values of `name` at steps 1, 2, ..."""
-        base = self.types[name].BASE_SHAPE
+        base, specimens = self.types[name].BASE_SHAPE, self._specimens()
         rows = [
-            (outputs if name in outputs else inputs)[name].detach()
+            (outputs if name in outputs else inputs)[name].detach().cpu()
             for inputs, outputs in zip(self.inputs[1:], self.outputs[1:], strict=True)
         ]
-        batch = torch.broadcast_shapes(*(r.shape[: r.ndim - len(base)] for r in rows))
-        return torch.stack([r.expand(*batch, *base).reshape(-1, *base) for r in rows]).cpu()
+        return torch.stack([r.expand(*specimens, *base).reshape(-1, *base) for r in rows])
+
+    def _specimens(self) -> tuple[int, ...]:
+        """The batch shape to which all variables of a step broadcast."""
+        if len(self.inputs) < 2:
+            raise InputError("the history holds the initial conditions only: no step was computed")
+        last = {**self.inputs[-1], **self.outputs[-1]}
+        return torch.broadcast_shapes(
+            *(v.shape[: v.ndim - self.types[n].base_ndim()] for n, v in last.items())
+        )
 
     def write_csv(self, path: Path) -> Path:
-        """One row per step and specimen: step, specimen, time, components of every variable."""
-        columns: dict[str, np.ndarray] = {}
+        """One row per step and specimen: step, specimen, time, components of every variable.
+
+        Raises `InputError` when no step was computed, `OutputError` when the file cannot be
+        written.
+        """
         arrays = {n: self.series(n) for n in [self.time, *self.names()]}
-        n_specimens = max(a.shape[1] for a in arrays.values())
-        n_steps = len(self.inputs) - 1
-        columns["step"] = np.repeat(np.arange(1, n_steps + 1), n_specimens)
-        columns["specimen"] = np.tile(np.arange(n_specimens), n_steps)
+        n_steps, n_specimens = arrays[self.time].shape
+        columns: dict[str, np.ndarray] = {
+            "step": np.repeat(np.arange(1, n_steps + 1), n_specimens),
+            "specimen": np.tile(np.arange(n_specimens), n_steps),
+        }
         for name, values in arrays.items():
-            base = self.types[name].BASE_SHAPE
-            full = values.expand(n_steps, n_specimens, *base).reshape(n_steps * n_specimens, -1)
             label = "time" if name == self.time else name
-            for tail, column in zip(COMPONENTS[tuple(base)], full.numpy().T, strict=True):
+            flat = values.reshape(n_steps * n_specimens, -1).numpy()
+            for tail, column in zip(COMPONENTS[values.shape[2:]], flat.T, strict=True):
                 columns[label + tail] = column
         return io.write_columns(path, columns)
 
-    def figure(self, path: Path, strain: str, stress: str) -> Path:
-        """Stress against strain, of the component in which the stress varies most."""
-        for name in (strain, stress):
-            if name not in self.names():
-                raise InputError(f"no variable '{name}' to draw; there are {self.names()}")
-        x, y = self.series(strain), self.series(stress)
-        y = y.expand(y.shape[0], max(x.shape[1], y.shape[1]), *y.shape[2:])
-        x = x.expand(y.shape)
-        component = int((y.amax((0, 1)) - y.amin((0, 1))).argmax())
-        tail = COMPONENTS[tuple(y.shape[2:])][component].lstrip("_")
-        curves = [
-            (f"specimen {k}", x[:, k, component].numpy(), y[:, k, component].numpy())
-            for k in range(y.shape[1])
+    def figure(self, path: Path, x: str, y: str) -> Path:
+        """Draw `y` over `x`, such as stress over strain, one curve a specimen.
+
+        Of several components, the one in which `y` varies most is drawn; `x` is a scalar or of
+        the type of `y`. Raises `InputError` for names or types that cannot be drawn.
+        """
+        known = [self.time, *self.names()]
+        for name in (x, y):
+            if name not in known:
+                raise InputError(f"no variable '{name}' to draw{suggest(name, known)}")
+        base = self.types[y].BASE_SHAPE
+        if self.types[x].BASE_SHAPE not in ((), base):
+            raise InputError(
+                f"cannot draw '{y}' ({self.types[y].__name__}) over '{x}' "
+                f"({self.types[x].__name__}): their components differ"
+            )
+        xs, ys = (
+            values.flatten(2) if values.ndim > 2 else values.unsqueeze(-1)
+            for values in (self.series(x), self.series(y))
+        )
+        component = int((ys.amax((0, 1)) - ys.amin((0, 1))).argmax())
+        ys = ys[..., component]
+        xs = xs[..., component if xs.shape[-1] > 1 else 0]
+        names = [
+            (n + COMPONENTS[self.types[n].BASE_SHAPE][component if self.types[n].BASE_SHAPE else 0])
+            for n in (x, y)
         ]
-        return io.figures.stress_strain(path, curves, f"{strain} {tail}", f"{stress} {tail}", "")
+        n = ys.shape[1]
+        curves = [
+            (f"specimen {k}" if n > 1 else "", xs[:, k].numpy(), ys[:, k].numpy()) for k in range(n)
+        ]
+        return io.figures.stress_strain(path, curves, *names)
+
+    def report(self, directory: Path, stem: str) -> list[tuple[Path, str]]:
+        """Write `<stem>.csv` and `<stem>.png`; the files written and a line about each.
+
+        The figure shows stress over strain, or without such variables an output over time.
+        Where matplotlib is missing there is no figure, and the line about the table says so.
+        Raises as `write_csv` and `figure`.
+        """
+        table = self.write_csv(Path(directory) / f"{stem}.csv")
+        about = "every step and specimen, one row each"
+        if find_spec("matplotlib") is None:
+            return [(table, f"{about}; no figure: it needs pip install 'neml2fe[figures]'")]
+        x, y = self.axes()
+        picture = self.figure(Path(directory) / f"{stem}.png", x, y)
+        return [(table, about), (picture, f"{y} over {'time' if x == self.time else x}")]
+
+    def axes(self) -> tuple[str, str]:
+        """The variables that tell most: stress over strain, else an output over time.
+
+        The strain is the driver's, a symmetric tensor with a usual name, or the only one that
+        is prescribed; the stress likewise, among the outputs.
+        """
+        tensors = [n for n in self.names() if self.types[n] is SR2]
+        driven = [n for n in tensors if n in self.inputs[-1] and n not in self.outputs[-1]]
+        computed = [n for n in tensors if n in self.outputs[-1]]
+        stress = self.stress or _chosen(computed, USUAL_STRESSES)
+        others = [n for n in tensors if n != stress]
+        strain = self.strain or _chosen(driven, USUAL_STRAINS, others)
+        if stress and strain and stress != strain:
+            return strain, stress
+        outputs = [n for n in self.names() if n in self.outputs[-1]]
+        scalars = [n for n in outputs if self.types[n] is Scalar]
+        return self.time, (scalars or outputs)[0]
+
+
+def _chosen(
+    candidates: Sequence[str], usual: Sequence[str], named: Sequence[str] | None = None
+) -> str | None:
+    """The first usual name in `named` (`candidates` by default), else the only candidate."""
+    found = [n for n in usual if n in (candidates if named is None else named)]
+    if found:
+        return found[0]
+    return candidates[0] if len(candidates) == 1 else None

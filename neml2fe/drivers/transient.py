@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
+from neml2fe.drivers.prescribed import check_histories, check_initial, check_inputs, step_failed
 from neml2fe.drivers.result import History, Progress
-from neml2fe.errors import ConvergenceError, InputError, suggest
+from neml2fe.errors import InputError
 from neml2fe.implicit import Status, recorded_solves
 from neml2fe.material import current_name, lags
 from neml2fe.models import Model
@@ -40,47 +40,10 @@ class TransientDriver:
         self._check()
 
     def _check(self) -> None:
-        spec = self.model.input_spec
-        if not self.prescribed[self.time].batch_shape:
-            raise InputError("the prescribed time needs a leading step dimension")
-        n_steps = self.prescribed[self.time].batch_shape[0]
-        for name, value in self.prescribed.items():
-            if name not in spec and name != self.time:
-                raise InputError(
-                    f"prescribed '{name}' is no input of '{self.model.label}'{suggest(name, spec)}"
-                )
-            if name in spec and not isinstance(value, spec[name]):
-                raise InputError(
-                    f"prescribed '{name}' is a {type(value).__name__}, "
-                    f"but '{self.model.label}' takes a {spec[name].__name__}"
-                )
-            if not value.batch_shape or value.batch_shape[0] != n_steps:
-                raise InputError(
-                    f"prescribed '{name}' has batch shape {value.batch_shape}; its first "
-                    f"dimension must be the number of steps, {n_steps}"
-                )
-            bad = ~torch.isfinite(value.data).reshape(n_steps, -1).all(-1)
-            if bool(bad.any()):
-                raise InputError(
-                    f"prescribed '{name}' is not finite at step {int(bad.nonzero()[0])}"
-                )
-        try:
-            torch.broadcast_shapes(*(v.batch_shape[1:] for v in self.prescribed.values()))
-        except RuntimeError:
-            shapes = {n: v.batch_shape for n, v in self.prescribed.items()}
-            raise InputError(f"the histories have different specimens: {shapes}") from None
-        for name, value in self.initial.items():
-            if name not in self.types:
-                raise InputError(
-                    f"initial condition for '{name}', which is no variable of "
-                    f"'{self.model.label}'{suggest(name, self.types)}"
-                )
-            if not isinstance(value, self.types[name]):
-                raise InputError(
-                    f"the initial condition of '{name}' is a {type(value).__name__}, "
-                    f"but it is a {self.types[name].__name__}"
-                )
-        for name in spec:
+        check_inputs(self.model, self.prescribed, self.time)
+        check_histories(self.prescribed, self.time)
+        check_initial(self.model, self.types, self.initial)
+        for name in self.model.input_spec:
             base = current_name(name)
             if base not in self.prescribed and base not in self.model.output_spec:
                 if name != base and base in self.initial:
@@ -149,12 +112,11 @@ class TransientDriver:
     ) -> None:
         if status is None or not bool((status != Status.CONVERGED).any()):
             return
-        failed = (status.reshape(-1) != Status.CONVERGED).nonzero().squeeze(-1).tolist()
-        shown = ", ".join(map(str, failed[:8])) + (", ..." if len(failed) > 8 else "")
-        error: Any = ConvergenceError(
-            f"step {step} of {self.n_steps}: the local solve did not converge for "
-            f"{len(failed)} of {status.numel()} specimens (specimen {shown}); "
-            "use smaller steps, a better predictor or NewtonWithLineSearch"
+        raise step_failed(
+            status != Status.CONVERGED,
+            step,
+            self.n_steps,
+            "the local solve did not converge",
+            "use smaller steps, a better predictor or NewtonWithLineSearch",
+            history,
         )
-        error.history = history
-        raise error

@@ -41,7 +41,7 @@ def value_at(function: TimeFunction, time: float, what: str) -> float:
     """The value of a number or function at `time`. Raises `InputError` unless it is finite."""
     try:
         value = float(function(time)) if callable(function) else float(function)
-    except (ArithmeticError, ValueError) as error:
+    except (ArithmeticError, TypeError, ValueError) as error:
         raise InputError(f"{what} cannot be evaluated at time {time:g}: {error}") from None
     if not math.isfinite(value):
         raise InputError(f"{what} is {value} at time {time:g}; it must be a finite number")

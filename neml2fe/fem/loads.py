@@ -30,9 +30,7 @@ class Constraints:
     """Prescribed displacements. Raises `InputError` for conditions that contradict each other
     on a common node and `MeshError` for unknown boundaries."""
 
-    def __init__(
-        self, local: LocalMesh, conditions: Sequence[Dirichlet], algebra: Algebra
-    ) -> None:
+    def __init__(self, local: LocalMesh, conditions: Sequence[Dirichlet], algebra: Algebra) -> None:
         self.conditions = list(conditions)
         self._algebra = algebra
         self._n_owned = local.n_owned * local.dim
@@ -101,11 +99,12 @@ class Loads:
     ) -> None:
         self._algebra = algebra
         self._n = local.n_owned * local.dim
-        self.terms: list[tuple[str, str, TimeFunction, Array]] = []  # name, direction, f(t), forces
+        self.terms: list[tuple[str, TimeFunction, Array]] = []  # name, f(t), forces
+        self._dim = local.dim
         for condition in conditions:
             if isinstance(condition, Pressure):
                 pattern = -self._on_boundary(local, condition.boundary, condition.name)[1]
-                self._add(condition.name, "", condition.value, pattern.reshape(-1))
+                self._add(condition.name, condition.value, pattern)
             elif isinstance(condition, (Traction, BodyForce)):
                 if len(condition.value) != local.dim:
                     raise InputError(
@@ -116,10 +115,11 @@ class Loads:
                 for i, value in enumerate(condition.value):
                     pattern = np.zeros((local.n_local, local.dim))
                     pattern[:, i] = scalar
-                    self._add(condition.name, COMPONENTS[i], value, pattern.reshape(-1))
+                    self._add(condition.name, value, pattern)
 
-    def _add(self, name: str, direction: str, value: TimeFunction, local_forces: Array) -> None:
-        self.terms.append((name, direction, value, self._algebra.sum_to_owners(local_forces)))
+    def _add(self, name: str, value: TimeFunction, pattern: Array) -> None:
+        """Keep the owned part of a nodal pattern `(n_local, dim)`."""
+        self.terms.append((name, value, self._algebra.sum_to_owners(pattern.reshape(-1))))
 
     def _nodal_weights(
         self, local: LocalMesh, blocks: Sequence[ElementBlock], condition: Traction | BodyForce
@@ -154,17 +154,17 @@ class Loads:
     def forces(self, time: float) -> Array:
         """Owned external forces at `time`."""
         total = np.zeros(self._n)
-        for name, _, function, pattern in self.terms:
+        for name, function, pattern in self.terms:
             total += value_at(function, time, f"condition '{name}'") * pattern
         return total
 
     def resultants(self, time: float) -> dict[str, float]:
-        """Total applied force of each condition at `time`: by component, or its norm's worth
-        of area times pressure for a pressure."""
+        """Total applied force of each condition at `time`, `<name>_<component>`."""
         found: dict[str, float] = {}
-        for name, direction, function, pattern in self.terms:
-            if not direction:
-                continue
-            total = float(self._algebra.allreduce(float(pattern.sum())))
-            found[f"{name}_{direction}"] = value_at(function, time, name) * total
+        for name, function, pattern in self.terms:
+            total = self._algebra.allreduce(pattern.reshape(-1, self._dim).sum(axis=0))
+            value = value_at(function, time, f"condition '{name}'")
+            for component, force in zip(COMPONENTS, total, strict=False):
+                key = f"{name}_{component}"
+                found[key] = found.get(key, 0.0) + value * float(force)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,9 +49,9 @@ class Problem:
 
     Every rank of `comm` makes one (`comm` None: serial); the mesh is a path, or a `Mesh`
     that only rank 0 needs to have. Displacements are distributed by nodes, points by
-    elements. After `advance` succeeds, `time`, `u` (local displacements, ghosts included)
-    and `states` (per block of cells) describe the end of the step; after a failure they
-    still describe its beginning.
+    elements. After `advance` succeeds, `time`, `u` (local displacements, ghosts included),
+    `states` and `results` (per block of cells) describe the end of the step; after a failure
+    they still describe its beginning.
 
     - `formulation`: "plane_strain", "three_dimensional" or "auto".
     - `fields`: uniform values (numbers or functions of time) of further model inputs.
@@ -83,7 +84,7 @@ class Problem:
         def read() -> Mesh | None:
             if not root:
                 return None
-            return Mesh.read(mesh) if isinstance(mesh, (str, os.PathLike)) else mesh
+            return mesh if isinstance(mesh, Mesh) or mesh is None else Mesh.read(os.fspath(mesh))
 
         whole = collectively(comm, read, every_rank=True)
         self.digest = collectively(comm, lambda: whole.digest() if whole is not None else "")
@@ -98,9 +99,9 @@ class Problem:
             for cells in local.cells
         ]
         self.algebra = self._make_algebra(backend, petsc_options)
-        constrained = [c for c in conditions if isinstance(c, Dirichlet)]
+        constrained = [c for c in self.conditions if isinstance(c, Dirichlet)]
         self.constraints = Constraints(local, constrained, self.algebra)
-        self.loads = Loads(local, self.blocks, conditions, self.algebra)
+        self.loads = Loads(local, self.blocks, self.conditions, self.algebra)
         self._set_pattern()
         self.time = 0.0
         self.u: Array = np.zeros(local.n_local * local.dim)
@@ -109,6 +110,7 @@ class Problem:
         ]
         self.results: list[PointResult] = []
         self.unbalanced: Array = np.zeros(local.n_owned * local.dim)
+        self._trial: list[PointResult] = []  # results of the last update, accepted or not
         self._evaluated_at: Array | None = None
         self._diagonal: float | None = None
 
@@ -125,9 +127,7 @@ class Problem:
 
     def _make_algebra(self, backend: str, options: Mapping[str, str | None] | None) -> Algebra:
         local = self.local
-        layout = DofLayout(
-            local.comm, local.dim, local.n_owned, local.global_nodes, local.points
-        )
+        layout = DofLayout(local.comm, local.dim, local.n_owned, local.global_nodes, local.points)
         return make_algebra(layout, backend, options)
 
     def _set_pattern(self) -> None:
@@ -142,9 +142,7 @@ class Problem:
             columns.append(np.broadcast_to(dofs[:, None, :], shape).reshape(-1))
         owned = self.constraints.mask[: local.n_owned * dim]
         fixed = to_global[: local.n_owned * dim][owned]
-        self.algebra.set_pattern(
-            np.concatenate([*rows, fixed]), np.concatenate([*columns, fixed])
-        )
+        self.algebra.set_pattern(np.concatenate([*rows, fixed]), np.concatenate([*columns, fixed]))
         self.algebra.set_constrained(owned)
         free = (~self.constraints.mask).astype(float)
         self._free = [torch.as_tensor(free[b.dofs], device=self.device) for b in self.blocks]
@@ -170,12 +168,12 @@ class Problem:
         forces = torch.zeros_like(displacement)
         error: Exception | None = None
         try:
-            self.results = []
+            self._trial = []
             for block, state in zip(self.blocks, self.states, strict=True):
                 strain = block.strain(displacement)
                 result = self.material.update(strain, state, time, dt, self._fields(time, block))
                 block.add_forces(result.stress, forces)
-                self.results.append(result)
+                self._trial.append(result)
         except Exception as failure:
             error = failure
         self.algebra.raise_together(error)
@@ -192,25 +190,24 @@ class Problem:
         return found
 
     def _failed_here(self) -> int:
-        return sum(len(result.failed) for result in self.results)
+        return sum(len(result.failed) for result in self._trial)
 
     def _set_matrix(self) -> None:
         """Assemble the consistent tangent of the last update; constrained rows and columns
         are removed, their diagonal entries set to the mean diagonal."""
         matrices = []
-        for block, result, free in zip(self.blocks, self.results, self._free, strict=True):
+        for block, result in zip(self.blocks, self._trial, strict=True):
             assert result.tangent is not None
-            k = block.stiffness(result.tangent)
-            matrices.append(k * free[:, :, None] * free[:, None, :])
+            matrices.append(block.stiffness(result.tangent))
         if self._diagonal is None:
             entries = [torch.diagonal(k, dim1=1, dim2=2).abs() for k in matrices]
             total = self.algebra.allreduce(sum(float(e.sum()) for e in entries))
             count = self.algebra.allreduce(sum(e.numel() for e in entries))
-            self._diagonal = total / max(count, 1)
+            self._diagonal = total / count
+        for k, free in zip(matrices, self._free, strict=True):
+            k.mul_(free[:, :, None]).mul_(free[:, None, :])
         values = [k.reshape(-1).cpu().numpy() for k in matrices]
-        self.algebra.set_matrix(
-            np.concatenate([*values, np.full(self._n_fixed, self._diagonal)])
-        )
+        self.algebra.set_matrix(np.concatenate([*values, np.full(self._n_fixed, self._diagonal)]))
 
     # --- one step ----------------------------------------------------------------------
     def advance(self, time: float, monitor: Monitor | None = None) -> StepResult:
@@ -221,7 +218,7 @@ class Problem:
         them alone; the rest is Newton's method.
         """
         dt = time - self.time
-        if dt <= 0.0:
+        if not 0.0 < dt < math.inf:
             raise InputError(f"a step must go forward: from time {self.time:g} to {time:g}")
         algebra, fixed = self.algebra, self.constraints.mask[: len(self.unbalanced)]
         external = self.loads.forces(time)
@@ -230,18 +227,25 @@ class Problem:
         if failure is not None:
             return failure
 
+        unbalanced = external
+
         def residual(x: Array) -> Array:
+            nonlocal unbalanced
             internal = self._update_points(algebra.update_ghosts(x), time, dt)
             self._evaluated_at = x.copy()
-            self.unbalanced = internal - external
-            r = np.where(fixed, 0.0, self.unbalanced)
+            unbalanced = internal - external
+            r = np.where(fixed, 0.0, unbalanced)
             if self._failed_here() and len(r):
                 r[0] = np.nan  # also where every node of the element is constrained
             return r
 
-        def jacobian(x: Array) -> None:
-            if self._evaluated_at is None or not np.array_equal(x, self._evaluated_at):
+        def evaluate_at(x: Array) -> None:
+            here = self._evaluated_at is not None and np.array_equal(x, self._evaluated_at)
+            if algebra.allreduce(int(not here)):  # all ranks or none
                 residual(x)
+
+        def jacobian(x: Array) -> None:
+            evaluate_at(x)
             self._set_matrix()
 
         n_owned = len(self.unbalanced)
@@ -257,10 +261,9 @@ class Problem:
                 False, reason, result.iterations, result.residual_norms,
                 result.linear_iterations, failed,
             )  # fmt: skip
-        moved = algebra.allreduce(int(not np.array_equal(result.x, self._evaluated_at)))
-        if moved:
-            residual(result.x)
+        evaluate_at(result.x)
         self.u, self.time = algebra.update_ghosts(result.x), time
+        self.unbalanced, self.results = unbalanced, self._trial
         self.states = [r.state for r in self.results]
         return StepResult(
             True, result.reason, result.iterations, result.residual_norms, result.linear_iterations
@@ -281,7 +284,7 @@ class Problem:
         self._set_matrix()
         jump = torch.as_tensor(prescribed - self.u, device=self.device)
         lifted = torch.zeros_like(jump)
-        for block, result in zip(self.blocks, self.results, strict=True):
+        for block, result in zip(self.blocks, self._trial, strict=True):
             assert result.tangent is not None
             stress = torch.einsum("nij,nj->ni", result.tangent, block.strain(jump))
             block.add_forces(stress, lifted)

@@ -62,7 +62,7 @@ class NonlinearSystem:
         """`(*batch, n)` to unknowns by name, `(*batch, *base)` each."""
         parts = u.split(self.sizes, dim=-1)
         return {
-            name: part.reshape(*u.shape[:-1], *kind.BASE_SHAPE)
+            name: part.reshape((*u.shape[:-1], *kind.BASE_SHAPE))
             for (name, kind), part in zip(self.unknowns.items(), parts, strict=True)
         }
 
@@ -89,7 +89,5 @@ class NonlinearSystem:
         self, u: torch.Tensor, given: Raw, parameters: Raw
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Residuals `(N, n)` and Jacobian dr/du `(N, n, n)`."""
-        r, _, jacobian = pointwise_jacobian(
-            lambda x: (self.residual(x, given, parameters), {}), u
-        )
+        r, _, jacobian = pointwise_jacobian(lambda x: (self.residual(x, given, parameters), {}), u)
         return r, jacobian

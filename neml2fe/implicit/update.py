@@ -70,13 +70,9 @@ class ImplicitUpdate(Model):
     this changes the initial guess only, never the equations.
     """
 
-    equation_system = Option(NonlinearSystem, "System to solve")
-    solver = Option(Newton, "Nonlinear solver")
-    predictor = Option(Model, "Model of the initial guess", default=None)
-
-    equation_system: NonlinearSystem  # type: ignore[no-redef]
-    solver: Newton  # type: ignore[no-redef]
-    predictor: Model | None  # type: ignore[no-redef]
+    equation_system: NonlinearSystem = Option(NonlinearSystem, "System to solve")
+    solver: Newton = Option(Newton, "Nonlinear solver")
+    predictor: Model | None = Option(Model, "Model of the initial guess", default=None)
 
     def setup(self) -> None:
         system = self.equation_system
@@ -111,7 +107,7 @@ class ImplicitUpdate(Model):
         def per_point(value: torch.Tensor, base: int) -> torch.Tensor:
             shape = value.shape[value.ndim - base :]
             # Contiguous: forward-mode duals refuse the overlapping memory of expanded tensors.
-            return value.expand(*batch, *shape).reshape(_size(batch), *shape).contiguous()
+            return value.expand((*batch, *shape)).reshape(_size(batch), *shape).contiguous()
 
         points = {name: per_point(v.data, v.base_ndim()) for name, v in values.items()}
         for name, value in parameters.items():
@@ -122,7 +118,7 @@ class ImplicitUpdate(Model):
         u = _Solve.apply(problem, guess, *(points[n] for n in system.given), *parameters.values())
         unknowns = system.unpack(u)
         return {
-            name: kind(unknowns[name].reshape(*batch, *kind.BASE_SHAPE))
+            name: kind(unknowns[name].reshape((*batch, *kind.BASE_SHAPE)))
             for name, kind in system.unknowns.items()
         }
 
@@ -254,7 +250,7 @@ class _Solve(torch.autograd.Function):
                 full[i] = value
             return problem.residual(u, *full)
 
-        _, vjp = torch.func.vjp(of_wanted, *(theta[i] for i in wanted))
+        _, vjp = torch.func.vjp(of_wanted, *(theta[i] for i in wanted))  # type: ignore[misc]
         gradients: list[torch.Tensor | None] = [None] * len(theta)
         for i, gradient in zip(wanted, vjp(adjoint), strict=True):
             gradients[i] = gradient
@@ -268,7 +264,9 @@ class _Solve(torch.autograd.Function):
             torch.zeros_like(v) if t is None else t.contiguous()
             for v, t in zip(theta, tangents, strict=True)
         )
-        _, rate = torch.func.jvp(lambda *values: problem.residual(u, *values), tuple(theta), full)
+        _, rate = torch.func.jvp(  # type: ignore[misc]
+            lambda *values: problem.residual(u, *values), tuple(theta), full
+        )
         return -DenseLU().solve(problem.jacobian(u, *theta), rate)
 
     @staticmethod

@@ -11,10 +11,11 @@ import torch
 
 from neml2fe.errors import suggest
 from neml2fe.implicit import NonlinearSystem
-from neml2fe.input import drivers, models, tensors
+from neml2fe.input import drivers, finite_element, models, tensors
 from neml2fe.input.deck import Block, Deck, FieldValue, read_deck
 from neml2fe.models import REGISTRY, Model
 from neml2fe.types import TypedTensor
+
 
 @dataclass(frozen=True)
 class Section:
@@ -34,7 +35,22 @@ SECTIONS: dict[str, Section] = {
     "Solvers": Section(
         lambda: {k: models.solver_fields(k) for k in models.SOLVERS}, models.build_solver
     ),
-    "Drivers": Section(lambda: drivers.FIELDS, drivers.build_driver),
+    "Meshes": Section(lambda: finite_element.MESH_FIELDS, finite_element.build_mesh, "File"),
+    "Functions": Section(lambda: finite_element.FUNCTION_FIELDS, finite_element.build_function),
+    "Materials": Section(
+        lambda: finite_element.MATERIAL_FIELDS, finite_element.build_material, "Material"
+    ),
+    "BoundaryConditions": Section(
+        lambda: finite_element.CONDITION_FIELDS, finite_element.build_condition
+    ),
+    "Drivers": Section(
+        lambda: {**drivers.FIELDS, **finite_element.DRIVER_FIELDS},
+        lambda source, block: (
+            finite_element.build_driver
+            if block.require("type").as_str() in finite_element.DRIVER_FIELDS
+            else drivers.build_driver
+        )(source, block),
+    ),
 }
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from neml2fe.errors import Error, suggest
 from neml2fe.implicit import DenseLU, Newton, NewtonWithLineSearch, NonlinearSystem
-from neml2fe.input.deck import Block, FieldValue
-from neml2fe.models import REGISTRY, Model, Option, Parameter
-from neml2fe.models.fields import Old, Variable
+from neml2fe.input.deck import Block, FieldValue, located
+from neml2fe.models import REGISTRY, Model
+from neml2fe.models.fields import Old, OptionField, ParameterField, Variable
 from neml2fe.types import Scalar, TypedTensor
 
 if TYPE_CHECKING:
@@ -41,23 +41,15 @@ def build_model(source: Input, block: Block) -> Model:
         field = cls.fields.get(name)
         if isinstance(field, Variable):
             given[name] = value.as_list() if field.many else value.as_str()
-        elif isinstance(field, Parameter):
+        elif isinstance(field, ParameterField):
             words = [parameter(source, value, word, field.type) for word in value.as_list()]
             if not field.many and len(words) != 1:
                 raise value.error("expected one number, tensor or model name")
             given[name] = words if field.many else words[0]
-        elif isinstance(field, Option):
+        elif isinstance(field, OptionField):
             given[name] = option(source, value, field.type)
-    try:
+    with located(block):
         return cls(**given)
-    except Error as error:
-        raise located(error, block)
-
-
-def located(error: Error, block: Block) -> Error:
-    """`error` with the block's file and line, unless it already says where."""
-    error.location = error.location or block.location
-    return error
 
 
 def option(source: Input, value: FieldValue, kind: Any) -> Any:
@@ -113,10 +105,8 @@ def build_system(source: Input, block: Block) -> NonlinearSystem:
     unknowns = [name for row in block.require("unknowns").as_rows() for name in row]
     given = block.get("residuals")
     residuals = [name for row in given.as_rows() for name in row] if given else None
-    try:
+    with located(block):
         return NonlinearSystem(model, unknowns, residuals)
-    except Error as error:
-        raise located(error, block)
 
 
 def build_solver(source: Input, block: Block) -> Any:

@@ -53,6 +53,7 @@ from neml2fe.models.solid_mechanics.plasticity import (
 )
 
 __all__ = [
+    "REGISTRY",
     "AssociativeIsotropicPlasticHardening",
     "AssociativeKinematicPlasticHardening",
     "AssociativePlasticFlow",
@@ -80,7 +81,6 @@ __all__ = [
     "R2ForwardEulerTimeIntegration",
     "R2LinearCombination",
     "R2VariableRate",
-    "REGISTRY",
     "SR2BackwardEulerTimeIntegration",
     "SR2ForwardEulerTimeIntegration",
     "SR2Invariant",

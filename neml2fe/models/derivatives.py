@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import torch
 
+from neml2fe.models.functional import parameter_batch_shapes
 from neml2fe.models.model import Model
 from neml2fe.types import TypedTensor
 
@@ -28,7 +29,7 @@ def pointwise_jacobian(
     with m cotangents a point. (Forward mode would serve as well but is three times slower
     in eager torch, which expands the zero tangents of parameters.)
     """
-    value, pull_back, others = torch.func.vjp(function, x, has_aux=True)
+    value, pull_back, others = torch.func.vjp(function, x, has_aux=True)  # type: ignore[misc]
     m = value.shape[-1]
     rows = torch.eye(m, dtype=value.dtype, device=value.device)
     rows = rows.reshape(m, *(1,) * (value.ndim - 1), m).expand(m, *value.shape)
@@ -45,15 +46,17 @@ def value_and_jacobian(
     """Outputs of `model` and `jacobian[output][input]`, `(*batch, *out_base, *in_base)`.
 
     `of` and `wrt` choose the outputs and inputs (all by default). The batch is the broadcast
-    batch shape of the inputs. Implicit updates inside the model contribute their consistent
-    tangent by the implicit function theorem.
+    batch shape of the inputs and parameters. Implicit updates inside the model contribute
+    their consistent tangent by the implicit function theorem.
     """
     spec, out_spec = model.input_spec, model.output_spec
     of, wrt = list(out_spec if of is None else of), list(spec if wrt is None else wrt)
     typed = {name: model._typed(name, kind, inputs) for name, kind in spec.items()}
-    batch = torch.broadcast_shapes(*(v.batch_shape for v in typed.values()))
+    batch = torch.broadcast_shapes(
+        *(v.batch_shape for v in typed.values()), *parameter_batch_shapes(model)
+    )
     columns = [
-        typed[n].data.expand(*batch, *spec[n].BASE_SHAPE).reshape(*batch, spec[n].base_size())
+        typed[n].data.expand((*batch, *spec[n].BASE_SHAPE)).reshape(*batch, spec[n].base_size())
         for n in wrt
     ]
     sizes = [spec[n].base_size() for n in wrt]
@@ -61,12 +64,12 @@ def value_and_jacobian(
 
     def function(x: torch.Tensor) -> tuple[torch.Tensor, Raw]:
         varied = {
-            n: spec[n](part.reshape(*batch, *spec[n].BASE_SHAPE))
+            n: spec[n](part.reshape((*batch, *spec[n].BASE_SHAPE)))
             for n, part in zip(wrt, x.split(sizes, dim=-1), strict=True)
         }
         values = {n: v.data for n, v in model._evaluate({**typed, **varied}).items()}
         flat = [
-            values[n].expand(*batch, *out_spec[n].BASE_SHAPE).reshape(*batch, size)
+            values[n].expand((*batch, *out_spec[n].BASE_SHAPE)).reshape(*batch, size)
             for n, size in zip(of, out_sizes, strict=True)
         ]
         return torch.cat(flat, dim=-1), values
@@ -75,7 +78,7 @@ def value_and_jacobian(
     jacobian: dict[str, Raw] = {}
     for output, rows in zip(of, full.split(out_sizes, dim=-2), strict=True):
         jacobian[output] = {
-            n: block.reshape(*batch, *out_spec[output].BASE_SHAPE, *spec[n].BASE_SHAPE)
+            n: block.reshape((*batch, *out_spec[output].BASE_SHAPE, *spec[n].BASE_SHAPE))
             for n, block in zip(wrt, rows.split(sizes, dim=-1), strict=True)
         }
     return values, jacobian

@@ -23,12 +23,13 @@ REQUIRED: Any = object()
 
 
 class Field:
-    """Base of the declarations; `name` is what decks call it."""
+    """Base of the declarations; `name` is what decks call it, `attribute` what Python does."""
 
     name = ""
+    attribute = ""
 
     def __set_name__(self, owner: type, attribute: str) -> None:
-        self.name = attribute.rstrip("_")
+        self.name, self.attribute = attribute.rstrip("_"), attribute
 
 
 @dataclass
@@ -62,27 +63,44 @@ class Old(Field):
 
 
 @dataclass
-class Parameter(Field):
+class ParameterField(Field):
+    """See `Parameter`."""
+
+    type: type[TypedTensor]
+    symbol: str
+    doc: str
+    dimension: str
+    default: Any
+    many: bool
+
+
+@dataclass
+class OptionField(Field):
+    """See `Option`."""
+
+    type: Any
+    doc: str
+    default: Any
+    choices: Sequence[str]
+
+
+def Parameter(
+    type: type[TypedTensor],
+    symbol: str,
+    doc: str = "",
+    dimension: str = "",
+    default: Any = REQUIRED,
+    many: bool = False,
+) -> Any:
     """A number of the law; becomes a `torch.nn.Parameter` under the short name `symbol`.
 
     `dimension` is documentation: "stress", "1/time", "" (dimensionless).
     With `many`, the value is a list and the parameters are `symbol_0`, `symbol_1`, ...
     """
-
-    type: type[TypedTensor]
-    symbol: str
-    doc: str = ""
-    dimension: str = ""
-    default: Any = REQUIRED
-    many: bool = False
+    return ParameterField(type, symbol, doc, dimension, default, many)
 
 
-@dataclass
-class Option(Field):
+def Option(type: Any, doc: str = "", default: Any = REQUIRED, choices: Sequence[str] = ()) -> Any:
     """A setting that is no number of the law. `type` is bool, int, float, str, a list of one
     of these (`list[str]`), or a class of objects that a deck refers to by name."""
-
-    type: Any
-    doc: str = ""
-    default: Any = REQUIRED
-    choices: Sequence[str] = ()
+    return OptionField(type, doc, default, choices)

@@ -44,3 +44,14 @@ def parameter_base_ndims(model: Model) -> dict[str, int]:
         if isinstance(owner, Model)
         for symbol in owner._parameters
     }
+
+
+def parameter_batch_shapes(model: Model) -> list[torch.Size]:
+    """Batch shape of each parameter; parameters that vary by point widen the batch of inputs."""
+    return [
+        parameter.shape[: parameter.ndim - owner._types[symbol].base_ndim()]
+        for owner in model.modules()
+        if isinstance(owner, Model)
+        for symbol, parameter in owner._parameters.items()
+        if parameter is not None
+    ]

@@ -17,9 +17,9 @@ from neml2fe.models.fields import (
     Generic,
     Input,
     Old,
-    Option,
+    OptionField,
     Output,
-    Parameter,
+    ParameterField,
     Variable,
 )
 from neml2fe.types import TypedTensor
@@ -79,14 +79,16 @@ class Model(torch.nn.Module):
                 )
         self.names: dict[str, list[str]] = {}  # variable names by field; none for an absent input
         for name, field in deck_fields.items():
-            if isinstance(field, Option):
-                self.__dict__[name] = self._option(field, given)  # models register in setup
+            if isinstance(field, OptionField):
+                self.__dict__[field.attribute] = self._option(
+                    field, given
+                )  # models register in setup
             elif isinstance(field, Variable):
                 self.names[name] = self._variable_names(field, given)
         for name, field in self.fields.items():
             if isinstance(field, Old):
                 self.names[name] = [n + "~1" for n in self.names[field.of]]
-            elif isinstance(field, Parameter):
+            elif isinstance(field, ParameterField):
                 self._declare(field, given)
         self.setup()
 
@@ -94,7 +96,7 @@ class Model(torch.nn.Module):
     def setup(self) -> None:
         """Hook for what depends on several fields: extra parameters, changed variable names."""
 
-    def _option(self, field: Option, given: Mapping[str, Any]) -> Any:
+    def _option(self, field: OptionField, given: Mapping[str, Any]) -> Any:
         value = given.get(field.name, field.default)
         if value is REQUIRED:
             raise ModelError(f"{type(self).__name__} needs the field '{field.name}' ({field.doc})")
@@ -119,7 +121,7 @@ class Model(torch.nn.Module):
             raise ModelError(f"{type(self).__name__}: '{field.name}' takes one variable name")
         return names
 
-    def _declare(self, field: Parameter, given: Mapping[str, Any]) -> None:
+    def _declare(self, field: ParameterField, given: Mapping[str, Any]) -> None:
         value = given.get(field.name, field.default)
         if value is REQUIRED:
             raise ModelError(f"{type(self).__name__} needs the field '{field.name}' ({field.doc})")

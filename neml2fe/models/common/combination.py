@@ -12,7 +12,7 @@ class LinearCombination(Model, abstract=True):
     r"""$u = \sum_i w_i v_i + b$, the scalar offset $b$ added to every component."""
 
     from_ = Input(Generic, "Variables to combine", many=True)
-    to = Output(Generic, "The combination")
+    to_ = Output(Generic, "The combination")
     weights = Parameter(
         Scalar, "weight", "One weight per variable, or one for all", default=(1.0,), many=True
     )

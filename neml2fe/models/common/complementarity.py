@@ -17,9 +17,9 @@ class FBComplementarity(Model):
     """
 
     a = Input(Scalar, "First condition")
-    a_inequality = Option(str, "Sense of the first condition", "LE", choices=("LE", "GE"))
+    a_inequality: str = Option(str, "Sense of the first condition", "LE", choices=("LE", "GE"))
     b = Input(Scalar, "Second condition")
-    b_inequality = Option(str, "Sense of the second condition", "GE", choices=("LE", "GE"))
+    b_inequality: str = Option(str, "Sense of the second condition", "GE", choices=("LE", "GE"))
     complementarity = Output(Scalar, "Residual")
 
     def forward(self, a: Scalar, b: Scalar) -> Scalar:

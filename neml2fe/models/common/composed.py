@@ -18,11 +18,10 @@ class ComposedModel(Model):
     variable, when the members form a cycle, or when types disagree.
     """
 
-    models = Option(list[Model], "Models to compose, in any order")
-    additional_outputs = Option(list[str], "Consumed variables to return as well", default=())
-
-    models: list[Model]  # type: ignore[no-redef]
-    additional_outputs: list[str]  # type: ignore[no-redef]
+    models: list[Model] = Option(list[Model], "Models to compose, in any order")
+    additional_outputs: list[str] = Option(
+        list[str], "Consumed variables to return as well", default=()
+    )
 
     def setup(self) -> None:
         self._producer: dict[str, Model] = {}

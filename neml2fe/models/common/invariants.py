@@ -17,7 +17,7 @@ class SR2Invariant(Model):
     """
 
     tensor = Input(SR2, "Tensor")
-    invariant_type = Option(
+    invariant_type: str = Option(
         str, "Which invariant", choices=("VONMISES", "EFFECTIVE_STRAIN", "I1", "I2", "J2")
     )
     invariant = Output(Scalar, "The invariant")

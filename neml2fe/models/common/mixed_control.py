@@ -18,7 +18,7 @@ class MixedControlSetup(Model):
     x_below = Input(SR2, "Chosen elsewhere")
     y = Output(SR2, "Chosen components")
     z = Output(SR2, "The others")
-    threshold = Option(float, "Threshold", default=0.5)
+    threshold: float = Option(float, "Threshold", default=0.5)
 
     def forward(self, control: SR2, above: SR2, below: SR2) -> tuple[SR2, SR2]:
         chosen = control.data > self.threshold

@@ -14,10 +14,10 @@ from neml2fe.types import TENSOR_TYPES
 class ConstantExtrapolationPredictor(Model):
     """Each unknown starts from its value one step back."""
 
-    unknowns_Scalar = Option(list[str], "Unknowns of type Scalar", default=())
-    unknowns_SR2 = Option(list[str], "Unknowns of type SR2", default=())
-    unknowns_R2 = Option(list[str], "Unknowns of type R2", default=())
-    unknowns_Vec = Option(list[str], "Unknowns of type Vec", default=())
+    unknowns_Scalar: list[str] = Option(list[str], "Unknowns of type Scalar", default=())
+    unknowns_SR2: list[str] = Option(list[str], "Unknowns of type SR2", default=())
+    unknowns_R2: list[str] = Option(list[str], "Unknowns of type R2", default=())
+    unknowns_Vec: list[str] = Option(list[str], "Unknowns of type Vec", default=())
 
     def setup(self) -> None:
         self._unknowns: Spec = {
@@ -42,7 +42,7 @@ class LinearExtrapolationPredictor(ConstantExtrapolationPredictor):
     r"""$u = u_n + (u_n - u_{n-1})\,(t - t_n)/(t_n - t_{n-1})$; constant on the first step,
     where the three times leave no rate."""
 
-    time = Option(str, "Time", default="t")
+    time: str = Option(str, "Time", default="t")
 
     @cached_property
     def input_spec(self) -> Spec:

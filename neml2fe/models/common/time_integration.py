@@ -66,11 +66,11 @@ class WR2BackwardEulerTimeIntegration(BackwardEulerTimeIntegration, tensor=WR2):
 class ForwardEulerTimeIntegration(Model, abstract=True):
     r"""Explicit update $s = s_n + (t - t_n) \dot s$."""
 
+    variable = Output(Generic, "Variable to integrate")
     rate = Input(Generic, "Rate of the variable", default="{variable}_rate")
     time = Input(Scalar, "Time", default="t")
     variable_old = Old("variable")
     time_old = Old("time")
-    variable = Output(Generic, "Variable to integrate")
 
     def forward(
         self, rate: TypedTensor, t: Scalar, s_old: TypedTensor, t_old: Scalar

@@ -71,10 +71,12 @@ class LinearIsotropicElasticity(Model):
 
     strain = Input(SR2, "Elastic strain")
     stress = Output(SR2, "Stress")
-    coefficients = Option(list[object], "Two moduli")
-    coefficient_types = Option(list[str], "Which moduli they are", choices=tuple(SYMBOLS))
-    compliance = Option(bool, "Map stress to strain", default=False)
-    rate_form = Option(bool, "Relate the rates", default=False)
+    coefficients: list[object] = Option(list[object], "Two moduli")
+    coefficient_types: list[str] = Option(
+        list[str], "Which moduli they are", choices=tuple(SYMBOLS)
+    )
+    compliance: bool = Option(bool, "Map stress to strain", default=False)
+    rate_form: bool = Option(bool, "Relate the rates", default=False)
 
     def setup(self) -> None:
         kinds, values = list(self.coefficient_types), list(self.coefficients)

@@ -13,6 +13,7 @@ import torch
 
 from neml2fe.errors import ModelError, suggest
 from neml2fe.models.fields import Input, Option, Output, Parameter
+from neml2fe.models.functional import parameter_batch_shapes
 from neml2fe.models.model import Model, Spec, Values
 from neml2fe.types import SR2, Scalar, where
 
@@ -44,30 +45,25 @@ class Normality(Model):
     r"""The derivatives $\partial f / \partial v_i$ of a scalar-valued model, by reverse-mode
     differentiation of `model`; they can be differentiated again."""
 
-    model = Option(Model, "Model that computes the function")
-    function = Option(str, "Scalar output to differentiate")
-    from_ = Option(list[str], "Inputs of the model to differentiate with respect to")
-    to = Option(list[str], "Names of the derivatives, in the same order")
-
-    model: Model  # type: ignore[no-redef]
-    function: str  # type: ignore[no-redef]
-    to: list[str]  # type: ignore[no-redef]
+    model: Model = Option(Model, "Model that computes the function")
+    function: str = Option(str, "Scalar output to differentiate")
+    from_: list[str] = Option(list[str], "Inputs of the model to differentiate with respect to")
+    to_: list[str] = Option(list[str], "Names of the derivatives, in the same order")
 
     def setup(self) -> None:
-        self._wrt: list[str] = self.__dict__["from"]
         inputs, outputs = self.model.input_spec, self.model.output_spec
         if outputs.get(self.function) is not Scalar:
             raise ModelError(
                 f"{self.label}: '{self.function}' is no Scalar output of '{self.model.label}'"
                 f"{suggest(self.function, outputs)}"
             )
-        for variable in self._wrt:
+        for variable in self.from_:
             if variable not in inputs:
                 raise ModelError(
                     f"{self.label}: '{variable}' is no input of '{self.model.label}'"
                     f"{suggest(variable, inputs)}"
                 )
-        if len(self._wrt) != len(self.to):
+        if len(self.from_) != len(self.to_):
             raise ModelError(f"{self.label}: 'from' and 'to' must have equal length")
         self.adopt(self.model.label, self.model)
 
@@ -78,21 +74,23 @@ class Normality(Model):
     @cached_property
     def output_spec(self) -> Spec:
         spec = self.model.input_spec
-        return {to: spec[v] for v, to in zip(self._wrt, self.to, strict=True)}
+        return {to: spec[v] for v, to in zip(self.from_, self.to_, strict=True)}
 
     def _evaluate(self, values: Values) -> Values:
         spec = self.model.input_spec
-        fixed = {n: v for n, v in values.items() if n not in self._wrt}
+        fixed = {n: v for n, v in values.items() if n not in self.from_}
         # Every argument takes the full batch, so the gradient of the sum is each point's own.
-        batch = torch.broadcast_shapes(*(v.batch_shape for v in values.values()))
-        arguments = [values[v].data.expand(*batch, *spec[v].BASE_SHAPE) for v in self._wrt]
+        batch = torch.broadcast_shapes(
+            *(v.batch_shape for v in values.values()), *parameter_batch_shapes(self.model)
+        )
+        arguments = [values[v].data.expand((*batch, *spec[v].BASE_SHAPE)) for v in self.from_]
 
         def total(*arguments: torch.Tensor) -> torch.Tensor:
-            given = {v: spec[v](a) for v, a in zip(self._wrt, arguments, strict=True)}
+            given = {v: spec[v](a) for v, a in zip(self.from_, arguments, strict=True)}
             return self.model._evaluate({**fixed, **given})[self.function].data.sum()
 
         gradients = torch.func.grad(total, argnums=tuple(range(len(arguments))))(*arguments)
-        return {to: spec[v](g) for v, to, g in zip(self._wrt, self.to, gradients, strict=True)}
+        return {to: spec[v](g) for v, to, g in zip(self.from_, self.to_, gradients, strict=True)}
 
 
 class AssociativePlasticFlow(Model):

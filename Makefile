@@ -1,0 +1,64 @@
+# `make run` sets everything up and runs the main job; `make test` sets up and checks everything.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PARITY := .venv-peer/bin
+
+# Open MPI refuses to start ranks for root, or more ranks than cores, unless it is told to.
+export OMPI_ALLOW_RUN_AS_ROOT := 1
+export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM := 1
+export OMPI_MCA_rmaps_base_oversubscribe := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# One thread a process: tests run side by side, and so do MPI ranks.
+test parity: export OMP_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint doctor parity lock clean distclean
+
+help: ## list these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: ## make or repair .venv with everything in it (set-up of its own accord in all targets below)
+	@$(PYTHON) scripts/set_up.py
+
+run: setup ## the main job: a viscoplastic plate with a hole, on two MPI ranks where MPI is there
+	$(BIN)/neml2fe run --ranks auto examples/perforated_plate/plate.i
+
+test: lint ## every check and every test
+	$(BIN)/pytest -n 2 -m "not mpi"
+	$(BIN)/pytest -m mpi
+
+lint: setup ## format, lint, types and layering
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+doctor: setup ## what was found: torch and devices, compiler, PETSc, MPI, extras
+	$(BIN)/neml2fe doctor
+
+parity: ## compare with other codes, installed beside in .venv-peer (several GB)
+	@test -x $(PARITY)/python || $(PYTHON) -m venv .venv-peer
+	@echo '*' > .venv-peer/.gitignore
+	$(PARITY)/pip install -q torch==2.12.1 neml2==3.1.0 pyzag==2.0.0 torch-fem==0.14.0
+	$(PARITY)/pip install -q -e . pytest pytest-timeout
+	@if ls tests/parity/test_*.py > /dev/null 2>&1; then $(PARITY)/pytest tests/parity; \
+	else echo "tests/parity has no tests yet"; fi
+
+lock: setup ## renew constraints.txt; torch stays at the release that it names
+	$(BIN)/pip install -q uv
+	grep -E '^(#|$$)' constraints.txt > constraints.new
+	(grep -E '^torch==' constraints.txt; echo mpi4py; echo setuptools) \
+	| UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile -q --universal --python-version 3.10 --no-header \
+	    --no-annotate --extra figures --extra pictures --extra bayes --extra dev pyproject.toml - \
+	| grep -vE '^(nvidia|cuda|triton)' >> constraints.new
+	mv constraints.new constraints.txt
+
+clean: ## remove caches, build leftovers and results
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf examples/*/results
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean ## also remove the virtual environments
+	rm -rf .venv .venv-peer *.egg-info

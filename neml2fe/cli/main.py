@@ -1,0 +1,147 @@
+"""Arguments, and how errors end a run: one message, an exit code, no rank left waiting."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import neml2fe
+from neml2fe.errors import Error
+
+# How long a failed rank waits for the others to fail the same way before it stops them.
+_PATIENCE = 3.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 1 (no convergence) or 2 (bad input)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options, petsc = _split(words)
+    parser = _parser()
+    given = parser.parse_args(options)
+    given.petsc = petsc
+    comm = communicator()
+    try:
+        code: int = given.action(given, comm)
+        return code
+    except KeyboardInterrupt:
+        if comm is None:
+            print("interrupted; what was written stays readable", file=sys.stderr)
+            return 130
+        comm.Abort(130)
+        raise
+    except Exception as error:
+        if given.traceback:
+            import traceback
+
+            traceback.print_exc()
+        elif not isinstance(error, Error):
+            error = Error(f"unexpected {type(error).__name__}: {error} (--traceback shows where)")
+        return _end(error, comm)
+
+
+def _split(words: list[str]) -> tuple[list[str], str]:
+    """Arguments before `--`, and PETSc options after it."""
+    if "--" not in words:
+        return words, ""
+    k = words.index("--")
+    return words[:k], " ".join(words[k + 1 :])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="neml2fe", description=neml2fe.__doc__)
+    parser.add_argument("--version", action="version", version=neml2fe.__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run a driver of a deck", epilog=_PETSC_HELP)
+    run.add_argument("deck", help="input file")
+    run.add_argument(
+        "driver", nargs="?", help="block of [Drivers]; may be left out if there is one"
+    )
+    run.add_argument(
+        "-n", "--ranks", default="1", help="MPI ranks: a number, or 'auto' for two where MPI is"
+    )
+    run.add_argument(
+        "-o", "--output", help="folder for the results (default: results/ by the deck)"
+    )
+    run.add_argument(
+        "-s",
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION/BLOCK/FIELD=VALUE",
+        help="override a field of the deck; may be repeated",
+    )
+    run.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="CHECKPOINT",
+        help="continue a finite-element run from its checkpoint (default: the one in the results)",
+    )
+    run.add_argument(
+        "--trust", action="store_true", help="run the deck's Python expressions freely"
+    )
+    run.add_argument("-q", "--quiet", action="store_true", help="no progress table")
+    run.set_defaults(action=_run)
+
+    doctor = commands.add_parser("doctor", help="show what was found on this machine")
+    doctor.set_defaults(action=_doctor)
+    for command in (run, doctor):
+        command.add_argument("--traceback", action="store_true", help="show where an error arose")
+    return parser
+
+
+_PETSC_HELP = "PETSc options may follow after --, e.g. neml2fe run plate.i -- -ksp_type cg"
+
+
+def _run(given: argparse.Namespace, comm: Any) -> int:
+    from neml2fe.cli.run import run
+
+    return run(given, comm)
+
+
+def _doctor(given: argparse.Namespace, comm: Any) -> int:
+    from neml2fe.cli.doctor import main as doctor
+
+    return doctor()
+
+
+def communicator() -> Any:
+    """The world of the MPI ranks when started by an MPI launcher, else None."""
+    launched = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "SLURM_STEP_NUM_TASKS")
+    size = next((os.environ[name] for name in launched if name in os.environ), None)
+    if size is None:
+        return None
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        return None
+    return MPI.COMM_WORLD if MPI.COMM_WORLD.size > 1 else None
+
+
+def _end(error: Exception, comm: Any) -> int:
+    """Print one message and end on all ranks. An error that all ranks share is printed by
+    rank 0; one that struck this rank alone stops the others."""
+    code = getattr(error, "exit_code", 2)
+    if comm is None or _all_failed(comm):
+        if comm is None or comm.rank == 0:
+            print(f"neml2fe: error: {error}", file=sys.stderr, flush=True)
+        return code
+    print(f"neml2fe: error on rank {comm.rank}: {error}", file=sys.stderr, flush=True)
+    comm.Abort(code)
+    return code
+
+
+def _all_failed(comm: Any) -> bool:
+    """Whether every rank arrives here within a few seconds."""
+    request = comm.Ibarrier()
+    until = time.monotonic() + _PATIENCE
+    while not request.Test():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,116 @@
+"""The time loop of a finite-element run: steps, cutbacks, progress and files."""
+
+from __future__ import annotations
+
+import os
+import time as clock
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from neml2fe import io
+from neml2fe.fem.conditions import functions_of
+from neml2fe.fem.functions import breakpoints
+from neml2fe.fem.problem import Problem, StepResult
+from neml2fe.fem.recorder import Recorder
+from neml2fe.fem.stepping import TimeStepping
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One accepted step."""
+
+    step: int
+    time: float
+    dt: float
+    result: StepResult
+
+
+@dataclass
+class Run:
+    """What a simulation did: accepted steps, rejected attempts, files, seconds taken."""
+
+    steps: list[StepRecord] = field(default_factory=list)
+    rejected: int = 0
+    files: list[tuple[Path, str]] = field(default_factory=list)
+    wall: float = 0.0
+
+
+def simulate(
+    problem: Problem,
+    stepping: TimeStepping,
+    recorder: Recorder | None = None,
+    *,
+    resume: str | os.PathLike[str] | None = None,
+    figure: str | None = None,
+    quiet: bool = False,
+) -> Run:
+    """March `problem` to `stepping.end`. Collective.
+
+    Steps end at the breakpoints of the conditions' functions as well. `resume` is a
+    checkpoint to continue from (needs a `recorder`). Raises `ConvergenceError` when the
+    smallest step fails; the files then hold everything up to the last good step.
+    """
+    run = Run()
+    started = clock.perf_counter()
+    step, dt = 0, stepping.dt
+    problem.time = stepping.start
+    if resume is not None:
+        assert recorder is not None, "resuming needs a recorder"
+        step, dt = recorder.restore(resume)
+    stops = [t for c in problem.conditions for f in functions_of(c) for t in breakpoints(f)]
+    stepping.stops = sorted({*stepping.stops, *stops})
+    watched = recorder.watched() if recorder else None
+    column = f"{watched}_reaction" if watched else None
+    table = io.StepTable(
+        stepping.end,
+        start_time=problem.time,
+        extra=["reaction"] if column else [],
+        silent=quiet or problem.local.rank != 0,
+    )
+    with table:
+        table.event(_headline(problem))
+        if recorder is not None:
+            recorder.start(resumed=resume is not None)
+        failed = 0
+        while problem.time < stepping.end:
+            time, size = stepping.limited(problem.time, dt)
+            result = problem.advance(time, table.iteration)
+            if not result.converged:
+                run.rejected += 1
+                failed += result.failed_points
+                dt = stepping.after_failure(problem.time, size, result.reason)
+                table.event(f"cutback: dt {size:.3g} -> {dt:.3g}: {result.reason}")
+                continue
+            step += 1
+            # A step shortened to hit a stop says nothing against the size before it.
+            dt = stepping.after_success(max(size, dt), result.iterations)
+            run.steps.append(StepRecord(step, time, size, result))
+            last = problem.time >= stepping.end
+            row = problem.load_row()
+            table.step(
+                step,
+                time,
+                size,
+                newton=result.iterations,
+                residuals=result.residual_norms,
+                linear=result.linear_iterations,
+                failed=failed,
+                extra={"reaction": row[column]} if column else None,
+            )
+            failed = 0
+            if recorder is not None:
+                recorder.record(step, size, result, last, dt)
+        run.wall = clock.perf_counter() - started
+        if recorder is not None:
+            run.files = recorder.finish(figure)
+            table.finish(run.files)
+    return run
+
+
+def _headline(problem: Problem) -> str:
+    ranks = problem.local.size
+    return (
+        f"{problem.n_dofs} dofs, {sum(problem.local.n_elements)} elements, "
+        f"{problem.n_points} quadrature points on {ranks} rank{'s' if ranks > 1 else ''}; "
+        f"{problem.algebra.describe()}; material on {problem.device}"
+    )

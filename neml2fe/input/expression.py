@@ -1,0 +1,604 @@
+"""`[Tensors] type = Python`: deck expressions, evaluated from an allow-list.
+
+A deck is data that people pass around, so its expressions reach only numbers, tensors and
+numeric functions. The text is parsed by `ast` and walked here, node by node: what is not
+listed is refused, whatever its value. Every object an expression can hold came out of a listed
+name, so a callable that it holds may be called. Work and memory are bounded as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import math
+import operator
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from types import ModuleType
+from typing import Any, NoReturn
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from neml2fe.errors import Error, InputError, suggest
+
+MAX_LENGTH = 200_000  # characters of an expression
+MAX_STEPS = 1_000_000  # nodes visited and list items made or passed on, in one evaluation
+MAX_BITS = 1024  # of an integer
+MAX_ELEMENTS = 100_000_000  # of one tensor
+MAX_TOTAL_ELEMENTS = 400_000_000  # of all tensors made in one evaluation
+
+TRUST = "; pass --trust to evaluate this deck as full Python"
+
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+    ast.MatMult: operator.matmul,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+    ast.Invert: operator.invert,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+
+_SPOKEN = {
+    "AugAssign": "an augmented assignment (x += y)",
+    "AnnAssign": "an annotated assignment",
+    "Await": "await",
+    "ClassDef": "a class definition",
+    "Dict": "a dictionary",
+    "DictComp": "a dictionary comprehension",
+    "For": "a loop",
+    "FunctionDef": "a function definition",
+    "GeneratorExp": "a generator (write a list comprehension)",
+    "Import": "import",
+    "ImportFrom": "import",
+    "In": "'in'",
+    "Is": "'is'",
+    "IsNot": "'is not'",
+    "JoinedStr": "an f-string",
+    "Lambda": "lambda",
+    "LShift": "a bit shift",
+    "NamedExpr": "':='",
+    "NotIn": "'not in'",
+    "RShift": "a bit shift",
+    "Set": "a set",
+    "SetComp": "a set comprehension",
+    "While": "a loop",
+    "With": "a with statement",
+    "Yield": "yield",
+    "YieldFrom": "yield",
+}
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Functions of torch that are methods of a tensor under the same name as well.
+_SHARED = _words("""
+    abs absolute acos acosh add addmm all amax amin angle any argmax argmin argsort asin
+    asinh atan atan2 atanh baddbmm bmm broadcast_to ceil clamp clamp_max clamp_min
+    clip clone conj copysign cos cosh count_nonzero cross cummax cummin cumprod cumsum deg2rad
+    det diag diag_embed diagonal diff digamma div divide dot eq erf erfc erfinv exp exp2
+    expm1 fix flatten flip fliplr flipud float_power floor floor_divide fmax fmin fmod frac
+    gather ge gt heaviside hypot index_select inner inverse isclose isfinite isinf isnan kron le
+    lerp lgamma log log10 log1p log2 logaddexp logcumsumexp logdet logical_and logical_not
+    logical_or logical_xor logsumexp lt matmul matrix_exp matrix_power max maximum
+    mean median min minimum mm moveaxis movedim mul multiply mv nan_to_num nanmean nansum narrow
+    ne neg negative nonzero norm numel outer permute pinverse pow prod quantile rad2deg ravel
+    reciprocal relu remainder repeat_interleave reshape roll rot90 round rsqrt select sigmoid
+    sign sin sinc sinh slogdet softmax sort sqrt square squeeze std sub subtract sum swapaxes t
+    take take_along_dim tan tanh tile topk trace transpose tril triu true_divide trunc unflatten
+    unique unsqueeze var vdot where xlogy
+""")
+_TORCH = _SHARED | _words("""
+    arange as_tensor atleast_1d atleast_2d atleast_3d block_diag broadcast_tensors bucketize
+    cartesian_prod cat cdist column_stack complex concat concatenate cumulative_trapezoid dstack
+    einsum eye full full_like hstack linspace logspace meshgrid ones ones_like polar rand
+    rand_like randint randn randn_like randperm searchsorted stack tensor tensordot trapezoid trapz
+    tril_indices triu_indices vander vstack zeros zeros_like
+    bool complex128 complex64 double e float float32 float64 inf int int32 int64 long nan pi
+""")
+_LINALG = _words("""
+    cond cross det diagonal eigh eigvalsh inv lstsq matmul matrix_exp matrix_norm matrix_power
+    matrix_rank multi_dot norm pinv qr slogdet solve svd svdvals vecdot vector_norm
+""")
+_MATH = _words("""
+    acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh degrees dist e erf erfc exp
+    expm1 fabs floor fmod fsum gamma gcd hypot inf isclose isfinite isinf isnan lgamma log log10
+    log1p log2 nan pi pow radians remainder sin sinh sqrt tan tanh tau trunc
+""")
+_TENSOR = _SHARED | _words("""
+    T bool contiguous data detach device dim double dtype expand expand_as float int item long mT
+    ndim repeat reshape_as shape size sum_to_size to type_as view view_as
+""")
+# Of neml2fe's typed tensors: attributes, and constructors of the classes.
+_TYPED = _words("""
+    T batch_shape data detach device dtype inverse shape to to_quaternion to_r2
+""")
+_CONSTRUCTORS = _words("""
+    fill from_axis_angle from_euler_angles from_quaternion from_r2 full identity identity_dev
+    identity_vol isotropic linspace logspace ones zeros
+""")
+
+
+class _Library:
+    """A module of which only the `allowed` names can be reached, `own` ones before its own."""
+
+    def __init__(self, module: ModuleType, allowed: frozenset[str], **own: object) -> None:
+        self.module, self.allowed, self.own = module, allowed, own
+
+
+def _manual_seed(seed: int) -> None:
+    torch.manual_seed(seed)  # its generator stays here
+
+
+_LIBRARIES = {
+    "torch": _Library(
+        torch, _TORCH, linalg=_Library(torch.linalg, _LINALG), manual_seed=_manual_seed
+    ),
+    "math": _Library(math, _MATH),
+}
+
+
+def _range(*bounds: int) -> range:
+    values = range(*bounds)
+    if len(values) > MAX_STEPS:
+        raise ValueError(f"a range of more than {MAX_STEPS} items")
+    return values
+
+
+def _round(value: float, digits: int | None = None) -> float:
+    # Python's round of an integer to -10**9 digits would build 10**(10**9).
+    return round(value) if digits is None else round(float(value), digits)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "abs": abs,
+    "bool": bool,
+    "enumerate": lambda values: list(enumerate(values)),
+    "float": float,
+    "int": int,
+    "len": len,
+    "list": list,
+    "max": max,
+    "min": min,
+    "range": _range,
+    "round": _round,
+    "sorted": sorted,
+    "sum": lambda values: sum(values),  # no start value: it would join lists
+    "tuple": tuple,
+    "zip": lambda *values: list(zip(*values, strict=False)),
+}
+
+_ITERATING = {*_FUNCTIONS.values()} - {len, abs, bool, float, int}
+_NO_RESULT = "a block of assignments must put its value in 'result'"
+
+# Operators whose result depends on values: at most one index for each element and dimension.
+_DATA_DEPENDENT = {
+    torch.ops.aten._local_scalar_dense.default,
+    torch.ops.aten._unique2.default,
+    torch.ops.aten.nonzero.default,
+    torch.ops.aten.unique_dim.default,
+}
+
+
+def _meta(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+class _SizeGuard(TorchDispatchMode):
+    """Finds the shape of every result on the meta device, before memory is taken for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if self._is_data_dependent(func, args):
+            inputs = [x for x in tree_leaves(args) if isinstance(x, torch.Tensor)]
+            sizes = [x.numel() * max(1, x.ndim) for x in inputs]
+        else:
+            dry_args, dry_kwargs = tree_map_only(torch.Tensor, _meta, (args, kwargs))
+            if any(argument.name == "device" for argument in func._schema.arguments):
+                dry_kwargs["device"] = torch.device("meta")
+            dry = func(*dry_args, **dry_kwargs)
+            sizes = [x.numel() for x in tree_leaves(dry) if isinstance(x, torch.Tensor)]
+        self.total += sum(sizes)
+        if max(sizes, default=0) > MAX_ELEMENTS:
+            raise ValueError(f"a tensor of more than {MAX_ELEMENTS} elements")
+        if self.total > MAX_TOTAL_ELEMENTS:
+            raise ValueError(f"tensors of more than {MAX_TOTAL_ELEMENTS} elements in all")
+        return func(*args, **kwargs)
+
+    @staticmethod
+    def _is_data_dependent(func: Any, args: Any) -> bool:
+        if func is torch.ops.aten.index.Tensor:
+            # One mask selects at most what there is; a mask beside other indices may not.
+            indices = [i for i in args[1] if i is not None]
+            return len(indices) == 1 and indices[0].dtype == torch.bool
+        return func in _DATA_DEPENDENT
+
+
+def evaluate(
+    expr: str, names: Mapping[str, object], location: str = "", trust: bool = False
+) -> object:
+    """The value of a deck expression, or of a block of assignments that sets `result`.
+
+    `names` holds the typed tensor classes, their free functions and the other `[Tensors]`
+    entries; an entry is looked up only when it is used, so the mapping may build it then.
+    `tensor('x')` is the entry x, also where x is no Python name. Floating-point tensors are
+    float64 unless a dtype is given; a seed set here does not reach beyond the call.
+    With `trust`, the text is run as plain Python in the same namespace.
+
+    Raises InputError, with `location`, for what is not allowed (all but numbers, tensors and
+    listed numeric functions, and work or memory beyond the bounds above) and for what fails.
+    """
+    tree, source = _parse(expr, location)
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    seeded = torch.random.fork_rng(devices=[]) if "manual_seed" in source else nullcontext()
+    try:
+        with seeded:
+            if trust:
+                return _run(tree, names, location)
+            with _SizeGuard():
+                return _Evaluator(source, names, location).visit(tree)
+    except (RecursionError, MemoryError):
+        raise InputError("the expression is nested too deeply", location) from None
+    finally:
+        torch.set_default_dtype(default)
+
+
+def _parse(expr: str, location: str) -> tuple[ast.Expression | ast.Module, str]:
+    source = inspect.cleandoc(expr).strip()
+    if not source:
+        raise InputError("the expression is empty", location)
+    if len(source) > MAX_LENGTH:
+        raise InputError(f"an expression of more than {MAX_LENGTH} characters", location)
+    try:
+        module = _parse_lines(source)
+    except SyntaxError as error:
+        shown = textwrap.shorten(source, 100)
+        raise InputError(f"not a Python expression ({error.msg}): '{shown}'", location) from None
+    except ValueError as error:
+        raise InputError(f"not a Python expression ({error})", location) from None
+    except (RecursionError, MemoryError):
+        raise InputError("the expression is nested too deeply", location) from None
+    if len(module.body) == 1 and isinstance(module.body[0], ast.Expr):
+        return ast.Expression(module.body[0].value), source
+    return module, source
+
+
+def _parse_lines(source: str) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        # A quoted value may break its lines outside of any parenthesis.
+        try:
+            module = ast.parse(f"(\n{source}\n)")
+        except SyntaxError:
+            raise error from None
+        ast.increment_lineno(module, -1)
+        return module
+
+
+def _run(tree: ast.Expression | ast.Module, names: Mapping[str, object], location: str) -> object:
+    """Plain Python, for a deck that the caller trusts."""
+    mentioned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    try:
+        space: dict[str, Any] = {name: names[name] for name in mentioned if name in names}
+        space |= {"torch": torch, "math": math, "tensor": _tensor_of(names)}
+        if isinstance(tree, ast.Expression):
+            return eval(compile(tree, "<deck>", "eval"), space)
+        exec(compile(tree, "<deck>", "exec"), space)
+    except Error:
+        raise
+    except Exception as error:
+        raise InputError(f"{type(error).__name__}: {error}", location) from error
+    if "result" not in space:
+        raise InputError(_NO_RESULT, location)
+    return space["result"]
+
+
+def _tensor_of(names: Mapping[str, object]) -> Callable[[str], object]:
+    def tensor(name: str) -> object:
+        if name not in names:
+            raise ValueError(f"no tensor '{name}'{suggest(str(name), names)}")
+        return names[name]
+
+    return tensor
+
+
+class _Evaluator(ast.NodeVisitor):
+    def __init__(self, source: str, names: Mapping[str, object], location: str) -> None:
+        self.source = source
+        self.names = names
+        self.location = location
+        self.local: dict[str, Any] = {}
+        self.steps = 0
+
+    # -- errors and bounds ----------------------------------------------------------------
+
+    def fail(self, node: ast.AST, message: str, hint: str = "") -> NoReturn:
+        raise InputError(f"{message}{_place(self.source, node)}{hint}", self.location)
+
+    def spend(self, node: ast.AST, steps: int) -> None:
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            self.fail(node, f"the expression takes more than {MAX_STEPS} steps", TRUST)
+
+    def count(self, node: ast.AST, value: Any) -> None:
+        """Charges for all items of a nested list, each time it is walked by a function."""
+        if isinstance(value, (list, tuple, range)):
+            self.spend(node, len(value))
+            for item in value if isinstance(value, (list, tuple)) else ():
+                self.count(node, item)
+
+    def items(self, node: ast.AST, value: Any) -> list[Any]:
+        if not isinstance(value, (list, tuple, range, torch.Tensor)):
+            self.fail(node, f"a list is needed here, not {_kind(value)}")
+        self.spend(node, len(value))
+        return list(value)
+
+    def visit(self, node: ast.AST) -> Any:
+        self.spend(node, 1)
+        try:
+            return super().visit(node)
+        except Error as error:
+            if error.location or not self.location:
+                raise
+            self.fail(node, error.message)
+        except (RecursionError, MemoryError):
+            raise
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            self.fail(node, lines[0])
+
+    def generic_visit(self, node: ast.AST) -> NoReturn:
+        self.refuse(node, node)
+
+    def refuse(self, node: ast.AST, construct: ast.AST) -> NoReturn:
+        kind = type(construct).__name__
+        spoken = _SPOKEN.get(kind, f"'{kind.lower()}'")
+        self.fail(node, f"{spoken} is not allowed in a deck expression", TRUST)
+
+    # -- statements -----------------------------------------------------------------------
+
+    def visit_Module(self, node: ast.Module) -> Any:
+        for statement in node.body:
+            self.visit(statement)
+        if "result" not in self.local:
+            raise InputError(_NO_RESULT, self.location)
+        return self.local["result"]
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        self.visit(node.value)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        value = self.visit(node.value)
+        for target in node.targets:
+            self.bind(target, value)
+
+    def bind(self, target: ast.expr, value: Any) -> None:
+        if isinstance(target, ast.Name):
+            self.check_name(target, target.id)
+            self.local[target.id] = value
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            items = self.items(target, value)
+            if len(items) != len(target.elts):
+                self.fail(target, f"{len(items)} values for {len(target.elts)} names")
+            for element, item in zip(target.elts, items, strict=True):
+                self.bind(element, item)
+        else:
+            self.fail(target, "only plain names can be assigned to", TRUST)
+
+    def check_name(self, node: ast.AST, name: str) -> None:
+        if name.startswith("__"):
+            self.fail(node, f"the name '{name}' is not allowed in a deck expression", TRUST)
+
+    # -- values ---------------------------------------------------------------------------
+
+    def visit_Expression(self, node: ast.Expression) -> Any:
+        return self.visit(node.body)
+
+    def visit_Constant(self, node: ast.Constant) -> Any:
+        if isinstance(node.value, bytes):
+            self.fail(node, "a bytes literal is not allowed in a deck expression", TRUST)
+        return node.value
+
+    def visit_Name(self, node: ast.Name) -> Any:
+        self.check_name(node, node.id)
+        if node.id in self.local:
+            return self.local[node.id]
+        if node.id in _LIBRARIES:
+            return _LIBRARIES[node.id]
+        if node.id == "tensor":
+            return _tensor_of(self.names)
+        if node.id in self.names:
+            return self.names[node.id]
+        if node.id in _FUNCTIONS:
+            return _FUNCTIONS[node.id]
+        if hasattr(builtins, node.id):
+            self.fail(node, f"'{node.id}' is not allowed in a deck expression", TRUST)
+        known = {"tensor", *self.local, *_LIBRARIES, *self.names, *_FUNCTIONS}
+        self.fail(node, f"unknown name '{node.id}'", suggest(node.id, known))
+
+    def visit_Attribute(self, node: ast.Attribute) -> Any:
+        if node.attr.startswith("_"):
+            self.fail(node, f"the attribute '{node.attr}' is private", TRUST)
+        value = self.visit(node.value)
+        if isinstance(value, _Library):
+            if node.attr in value.own:
+                return value.own[node.attr]
+            value, allowed, owner = value.module, value.allowed, value.module.__name__
+        elif isinstance(value, torch.Tensor):
+            allowed, owner = _TENSOR, "a torch tensor"
+        elif isinstance(value, type):
+            allowed, owner = _CONSTRUCTORS, value.__name__
+        elif isinstance(getattr(value, "data", None), torch.Tensor):
+            allowed, owner = _TYPED, type(value).__name__
+        else:
+            self.fail(node, f"{_kind(value)} has no attributes in a deck expression", TRUST)
+        if node.attr not in allowed:
+            near = "" if hasattr(value, node.attr) else suggest(node.attr, allowed)
+            self.fail(node, f"'{node.attr}' of {owner} is not open to decks", near or TRUST)
+        return getattr(value, node.attr)
+
+    def visit_Call(self, node: ast.Call) -> Any:
+        function = self.visit(node.func)
+        args: list[Any] = []
+        for argument in node.args:
+            if isinstance(argument, ast.Starred):
+                args += self.items(argument, self.visit(argument.value))
+            else:
+                args.append(self.visit(argument))
+        kwargs: dict[str, Any] = {}
+        for keyword in node.keywords:
+            if keyword.arg is None or keyword.arg == "out":
+                construct = "'**'" if keyword.arg is None else "the keyword 'out'"
+                self.fail(node, f"{construct} is not allowed in a deck expression", TRUST)
+            kwargs[keyword.arg] = self.visit(keyword.value)
+        for value in (*args, *kwargs.values()):
+            self.count(node, value)
+        if not callable(function):
+            self.fail(node, f"{_kind(function)} cannot be called")
+        if function in _ITERATING:
+            for value in args:
+                if isinstance(value, torch.Tensor) and value.ndim:
+                    self.spend(node, len(value))
+        return function(*args, **kwargs)
+
+    def visit_List(self, node: ast.List) -> list[Any]:
+        return self.sequence(node.elts)
+
+    def visit_Tuple(self, node: ast.Tuple) -> tuple[Any, ...]:
+        return tuple(self.sequence(node.elts))
+
+    def sequence(self, elements: Iterable[ast.expr]) -> list[Any]:
+        values: list[Any] = []
+        for element in elements:
+            if isinstance(element, ast.Starred):
+                values += self.items(element, self.visit(element.value))
+            else:
+                values.append(self.visit(element))
+        return values
+
+    def visit_Subscript(self, node: ast.Subscript) -> Any:
+        value = self.visit(node.value)
+        if isinstance(value, (str, type)):
+            self.fail(node, f"{_kind(value)} cannot be indexed in a deck expression")
+        part = value[self.visit(node.slice)]
+        if isinstance(part, (list, tuple)):
+            self.spend(node, len(part))
+        return part
+
+    def visit_Slice(self, node: ast.Slice) -> slice:
+        return slice(*(part and self.visit(part) for part in (node.lower, node.upper, node.step)))
+
+    # -- operators ------------------------------------------------------------------------
+
+    def apply(self, node: ast.AST, kind: ast.AST, *operands: Any) -> Any:
+        if type(kind) not in _OPERATORS:
+            self.refuse(node, kind)
+        if any(isinstance(value, str) for value in operands):
+            self.fail(node, "text takes no operators in a deck expression", TRUST)
+        if any(isinstance(value, (list, tuple)) for value in operands):
+            self.check_lists(node, kind, *operands)
+        if isinstance(kind, ast.Pow):
+            base, exponent = operands
+            integers = isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1
+            if integers and base.bit_length() * exponent > MAX_BITS:
+                self.fail(node, "the integer power is too large; use floating-point numbers")
+        result = _OPERATORS[type(kind)](*operands)
+        if isinstance(result, int) and result.bit_length() > MAX_BITS:
+            self.fail(node, "the integer is too large; use floating-point numbers")
+        return result
+
+    def check_lists(self, node: ast.AST, kind: ast.AST, *operands: Any) -> None:
+        """Lists may be joined, or repeated by an integer; both are charged for."""
+        lengths = [len(value) for value in operands if isinstance(value, (list, tuple))]
+        factors = [value for value in operands if isinstance(value, int)]
+        if isinstance(kind, (ast.Add, ast.Mult)) and len(lengths) + len(factors) == 2:
+            self.spend(node, sum(lengths) * max([1, *factors]))
+        elif not isinstance(kind, ast.Not):
+            self.fail(node, "lists are only joined (+) or repeated (*); make it a torch.tensor")
+
+    def visit_BinOp(self, node: ast.BinOp) -> Any:
+        return self.apply(node, node.op, self.visit(node.left), self.visit(node.right))
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
+        return self.apply(node, node.op, self.visit(node.operand))
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
+        stop_at = isinstance(node.op, ast.Or)
+        value: Any = None
+        for operand in node.values:
+            value = self.visit(operand)
+            if bool(value) is stop_at:
+                break
+        return value
+
+    def visit_Compare(self, node: ast.Compare) -> Any:
+        left = self.visit(node.left)
+        value: Any = True
+        for kind, operand in zip(node.ops, node.comparators, strict=True):
+            right = self.visit(operand)
+            value = self.apply(node, kind, left, right)
+            if len(node.ops) > 1 and not value:
+                break
+            left = right
+        return value
+
+    def visit_IfExp(self, node: ast.IfExp) -> Any:
+        return self.visit(node.body if self.visit(node.test) else node.orelse)
+
+    def visit_ListComp(self, node: ast.ListComp) -> list[Any]:
+        outer, self.local = self.local, dict(self.local)
+        try:
+            return self.comprehend(node.elt, node.generators)
+        finally:
+            self.local = outer
+
+    def comprehend(self, element: ast.expr, loops: list[ast.comprehension]) -> list[Any]:
+        if not loops:
+            return [self.visit(element)]
+        values: list[Any] = []
+        for item in self.items(loops[0].iter, self.visit(loops[0].iter)):
+            self.bind(loops[0].target, item)
+            if all(self.visit(condition) for condition in loops[0].ifs):
+                values += self.comprehend(element, loops[1:])
+        return values
+
+
+def _kind(value: object) -> str:
+    return f"'{type(value).__name__}'"
+
+
+def _place(source: str, node: ast.AST) -> str:
+    """` in 'torch.load(x)' (line 2, column 5)`: the part of the expression that is at fault."""
+    if not isinstance(node, (ast.expr, ast.stmt)):
+        return f", in '{textwrap.shorten(source, 100)}'"
+    part = ast.get_source_segment(source, node) or source
+    line = f"line {node.lineno}, " if "\n" in source else ""
+    return f", in '{textwrap.shorten(part, 100)}' ({line}column {node.col_offset + 1})"

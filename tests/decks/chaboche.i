@@ -1,0 +1,172 @@
+# Chaboche: two back stresses with dynamic and static recovery, linear isotropic hardening,
+# Perzyna flow; a strain cycle with shear at two rates. 19 unknowns.
+[Tensors]
+  [path]
+    type = Python
+    expr = 'Scalar(torch.cat([torch.linspace(0.0, 1.0, 11, dtype=torch.float64), torch.linspace(0.9, -1.0, 20, dtype=torch.float64)]))'
+  []
+  [clock]
+    type = Python
+    expr = 'Scalar(torch.linspace(0.0, 3.0, 31, dtype=torch.float64))'
+  []
+  [rates]
+    type = Python
+    expr = 'Scalar(torch.tensor([0.05, 5.0], dtype=torch.float64))'
+  []
+  [times]
+    type = Python
+    expr = 'Scalar(clock.data.unsqueeze(-1) / rates.data)'
+  []
+  [strains]
+    type = Python
+    expr = 'SR2(path.data.reshape(31, 1, 1) * torch.tensor([[0.012, -0.006, -0.005, 0.0, 0.003, 0.004], [0.012, -0.006, -0.005, 0.0, 0.003, 0.004]], dtype=torch.float64))'
+  []
+[]
+
+[Drivers]
+  [driver]
+    type                  = TransientDriver
+    model                 = model
+    prescribed_time       = times
+    prescribed_SR2_names  = E
+    prescribed_SR2_values = strains
+    save_as               = result.pt
+  []
+[]
+
+[Models]
+  [flow]
+    type   = ComposedModel
+    models = 'overstress vonmises yield_surface'
+  []
+  [mandel_stress]
+    type          = IsotropicMandelStress
+    cauchy_stress = stress
+  []
+  [overstress]
+    type    = SR2LinearCombination
+    from    = 'mandel_stress X1 X2'
+    to      = O
+    weights = '1 -1 -1'
+  []
+  [vonmises]
+    type           = SR2Invariant
+    invariant_type = VONMISES
+    tensor         = O
+    invariant      = 'effective_stress'
+  []
+  [isoharden]
+    type              = LinearIsotropicHardening
+    hardening_modulus = 250
+  []
+  [yield_surface]
+    type                = YieldFunction
+    yield_stress        = 80
+    isotropic_hardening = 'isotropic_hardening'
+  []
+  [normality]
+    type     = Normality
+    model    = flow
+    function = 'yield_function'
+    from     = 'mandel_stress isotropic_hardening'
+    to       = 'flow_direction isotropic_hardening_direction'
+  []
+  [flow_rate]
+    type             = PerzynaPlasticFlowRate
+    reference_stress = 350
+    exponent         = 3
+  []
+  [eprate]
+    type = AssociativeIsotropicPlasticHardening
+  []
+  [Eprate]
+    type = AssociativePlasticFlow
+  []
+  [chaboche1]
+    type        = ChabochePlasticHardening
+    C           = 42000.0
+    g           = 520
+    A           = 1e-06
+    a           = 2.2
+    back_stress = X1
+  []
+  [chaboche2]
+    type        = ChabochePlasticHardening
+    C           = 9000.0
+    g           = 55
+    A           = 1e-07
+    a           = 2.5
+    back_stress = X2
+  []
+  [Erate]
+    type     = SR2VariableRate
+    variable = E
+  []
+  [Eerate]
+    type    = SR2LinearCombination
+    from    = 'E_rate plastic_strain_rate'
+    to      = 'strain_rate'
+    weights = '1 -1'
+  []
+  [elasticity]
+    type              = LinearIsotropicElasticity
+    coefficients      = '1.2e5 0.32'
+    coefficient_types = 'YOUNGS_MODULUS POISSONS_RATIO'
+    rate_form         = true
+  []
+  [integrate_stress]
+    type     = SR2BackwardEulerTimeIntegration
+    variable = stress
+  []
+  [integrate_ep]
+    type     = ScalarBackwardEulerTimeIntegration
+    variable = 'equivalent_plastic_strain'
+  []
+  [integrate_X1]
+    type     = SR2BackwardEulerTimeIntegration
+    variable = X1
+  []
+  [integrate_X2]
+    type     = SR2BackwardEulerTimeIntegration
+    variable = X2
+  []
+  [rates_and_residuals]
+    type   = ComposedModel
+    models = 'mandel_stress overstress vonmises isoharden yield_surface normality flow_rate eprate Eprate chaboche1 chaboche2 Erate Eerate elasticity integrate_stress integrate_ep integrate_X1 integrate_X2'
+  []
+[]
+
+[EquationSystems]
+  [eq_sys]
+    type      = NonlinearSystem
+    model     = 'rates_and_residuals'
+    unknowns  = 'stress equivalent_plastic_strain X1 X2'
+    residuals = 'stress_residual equivalent_plastic_strain_residual X1_residual X2_residual'
+  []
+[]
+
+[Solvers]
+  [newton]
+    type          = Newton
+    linear_solver = lu
+    abs_tol       = 1e-10
+    rel_tol       = 1e-10
+  []
+  [lu]
+    type = DenseLU
+  []
+[]
+
+[Models]
+  [predictor]
+    type            = ConstantExtrapolationPredictor
+    unknowns_SR2    = 'stress X1 X2'
+    unknowns_Scalar = 'equivalent_plastic_strain'
+  []
+  [model]
+    type            = ImplicitUpdate
+    equation_system = 'eq_sys'
+    solver          = newton
+    predictor       = predictor
+  []
+[]

@@ -1,0 +1,109 @@
+"""Whole problems on 1, 2 and 4 MPI ranks and on SciPy: the same answers, the same failures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from problem_on_ranks import TIMES, solve
+
+pytest.importorskip("petsc4py", reason="petsc4py is not installed")
+pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+pytestmark = [
+    pytest.mark.mpi,
+    pytest.mark.skipif(shutil.which("mpiexec") is None, reason="mpiexec is not installed"),
+]
+
+SCRIPT = Path(__file__).parent / "problem_on_ranks.py"
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    # More ranks than cores, for Open MPI 4 and 5; others allow it anyway.
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
+
+
+def run(case: str, ranks: int, folder: Path) -> dict[str, NDArray]:
+    output = folder / f"{case}-{ranks}.npz"
+    command = ["mpiexec", "-n", str(ranks), sys.executable, str(SCRIPT), case, str(output)]
+    done = subprocess.run(
+        command, env=os.environ | ENVIRONMENT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with np.load(output) as data:
+        return dict(data)
+
+
+@cache
+def serial(mesh: str, material: str) -> dict[str, NDArray]:
+    return solve(mesh, material, "scipy")
+
+
+def difference(found: dict[str, NDArray], expected: dict[str, NDArray]) -> dict[str, float]:
+    """Norm of the difference relative to the norm, for displacements, loads and every field."""
+    names = [n for n in expected if n not in ("iterations", "cells")]
+    return {
+        n: float(np.linalg.norm(found[n] - expected[n]) / max(np.linalg.norm(expected[n]), 1e-300))
+        for n in names
+    }
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize("case", ["quad9-j2", "quad9-perzyna", "tetra10-perzyna", "mixed-j2"])
+def test_histories_agree_with_scipy(case: str, ranks: int, tmp_path: Path) -> None:
+    found, expected = run(case, ranks, tmp_path), serial(*case.split("-"))
+    errors = difference(found, expected)
+    print(case, ranks, errors, found["iterations"], expected["iterations"])
+    assert {"u", "stress/0", "equivalent_plastic_strain/0"} <= set(errors)
+    assert max(errors.values()) <= 1e-9, errors
+    assert expected["equivalent_plastic_strain/0"].max() > 0.01
+    assert len(found["iterations"]) == len(TIMES)
+    if case.startswith("mixed") and ranks == 4:
+        assert (found["cells"] == 0).any(), "some rank should hold no triangles"
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_multigrid_agrees_to_its_tolerance(ranks: int, tmp_path: Path) -> None:
+    """Newton ends by its own residual, so that the linear tolerance leaves no trace."""
+    errors = difference(run("tetra10-perzyna-gamg", ranks, tmp_path), serial("tetra10", "perzyna"))
+    print(ranks, errors)
+    assert max(errors.values()) <= 1e-8, errors
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_exception_in_one_rank_stops_all(ranks: int, tmp_path: Path) -> None:
+    found = run("faulty", ranks, tmp_path)
+    *others, culprit = found["messages"].tolist()
+    assert culprit == "RuntimeError: the material broke"
+    assert len(others) == ranks - 1
+    for message in others:
+        assert message.startswith("ConvergenceError") and "the material broke" in message
+        assert f"rank {ranks - 1}" in message
+    assert np.all(found["times"] == 0.4)
+
+
+def test_points_that_fail_on_one_rank_cut_the_step_on_all(tmp_path: Path) -> None:
+    found = run("failing", 2, tmp_path)
+    assert found["converged"].tolist() == [[False, True]] * 2
+    assert np.all(found["failed"] == found["points"]) and found["points"] > 0
+    for reason in found["reasons"].tolist():
+        assert reason.startswith(f"{found['points']} of 216 points")
+
+
+def test_bad_input_reaches_every_rank(tmp_path: Path) -> None:
+    found = run("refused", 2, tmp_path)
+    for messages in found.values():
+        assert len(set(messages.tolist())) == 1
+    assert "MeshError" in found["boundary"][0] and "did you mean 'right'" in found["boundary"][0]
+    assert "InputError" in found["clash"][0] and "left_x" in found["clash"][0]
+    assert "InputError" in found["nan"][0] and "nan" in found["nan"][0]
+    assert "rigid-body motion" in found["free"][0]
