@@ -44,10 +44,14 @@ class Petsc:
     def build_requirements(self) -> list[str]:
         """What petsc4py of this version needs to compile.
 
-        Before 3.20 its sources are for Cython 0.29; later ones use parts of Cython that
+        Before 3.20 its sources are for Cython 0.29; before 3.23 they use a part of Cython that
         3.1 no longer has. Setuptools 81 dropped parts too. NumPy is the one that will be used.
         """
-        cython = "cython<3" if self.version < (3, 20) else "cython>=3,<3.1"
+        cython = "cython>=3"
+        if self.version < (3, 20):
+            cython = "cython<3"
+        elif self.version < (3, 23):
+            cython = "cython>=3,<3.1"
         numpy = [line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("numpy=")]
         return ["setuptools<81", "wheel", cython, *numpy]
 

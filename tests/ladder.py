@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +40,22 @@ def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-13) -> bool:
     return a.shape == b.shape and float((a - b).detach().abs().max()) <= tolerance * size
 
 
-def difference_errors(f: Callable[[float], torch.Tensor], slope: torch.Tensor) -> list[float]:
-    """Relative errors of central differences of `f` at 0, for falling step sizes."""
+def difference_errors(
+    f: Callable[[float], torch.Tensor],
+    slope: torch.Tensor,
+    steps: Sequence[float] = STEPS,
+    size: torch.Tensor | None = None,
+) -> list[float]:
+    """Errors of central differences of `f` at 0 for falling steps, relative to `size` (of the
+    slope itself by default)."""
     slope = slope.detach()
     errors = []
-    for h in STEPS:
+    for h in steps:
         quotient = (f(h).detach() - f(-h).detach()) / (2.0 * h)
         errors.append(float(torch.linalg.vector_norm(quotient - slope)))
-    size = float(torch.linalg.vector_norm(slope))
-    assert size > 0.0, "a vanishing derivative shows nothing"
-    return [e / size for e in errors]
+    scale = float(torch.linalg.vector_norm(slope) if size is None else size)
+    assert scale > 0.0, "a vanishing derivative shows nothing"
+    return [e / scale for e in errors]
 
 
 def assert_v(
@@ -57,13 +63,14 @@ def assert_v(
     slope: torch.Tensor,
     floor: float = 1e-8,
     exact: bool = False,
+    steps: Sequence[float] = STEPS,
 ) -> None:
     """Truncation makes the error fall with the step, then round-off makes it rise.
 
     A wrong derivative would leave a plateau instead. With `exact`, `f` is a polynomial of
     degree two at most, whose central differences have no truncation error.
     """
-    errors = difference_errors(f, slope)
+    errors = difference_errors(f, slope, steps)
     best = min(errors)
     shown = ", ".join(f"{e:.1e}" for e in errors)
     assert best < floor, f"no step reaches {floor:g}: {shown}"

@@ -41,12 +41,15 @@ def launch(ranks: int, words: list[str]) -> int:
             f"{ranks} ranks need {' and '.join(missing)}; see `neml2fe doctor`, or run on one rank"
         )
     environment = {
+        **os.environ,
         # Open MPI refuses root, and more ranks than cores, unless told otherwise.
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "OMPI_MCA_rmaps_base_oversubscribe": "1",
         "OMPI_MCA_orte_execute_quiet": "1",
-        **os.environ,
+        # The launcher gives ranks a terminal of its own; ours decides what the table looks like.
+        "COLUMNS": str(shutil.get_terminal_size().columns),
+        **({} if sys.stdout.isatty() else {"TERM": "dumb", "NO_COLOR": "1"}),
     }
     command = ["mpiexec", "-n", str(ranks), sys.executable, "-m", "neml2fe", *words]
     return subprocess.run(command, env=environment, check=False).returncode

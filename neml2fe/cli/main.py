@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(options)
     given.petsc = petsc
     comm = communicator()
+    warnings.showwarning = functools.partial(_warn, comm)
     try:
         code: int = given.action(given, comm)
         return code
@@ -121,6 +124,12 @@ def communicator() -> Any:
     except ImportError:
         return None
     return MPI.COMM_WORLD if MPI.COMM_WORLD.size > 1 else None
+
+
+def _warn(comm: Any, message: Warning | str, *_: Any) -> None:
+    """One line a warning, from rank 0."""
+    if comm is None or comm.rank == 0:
+        print(f"neml2fe: warning: {message}", file=sys.stderr, flush=True)
 
 
 def _end(error: Exception, comm: Any) -> int:

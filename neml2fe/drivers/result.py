@@ -70,7 +70,7 @@ class History:
             (outputs if name in outputs else inputs)[name].detach().cpu()
             for inputs, outputs in zip(self.inputs[1:], self.outputs[1:], strict=True)
         ]
-        return torch.stack([r.expand(*specimens, *base).reshape(-1, *base) for r in rows])
+        return torch.stack([r.expand((*specimens, *base)).reshape(-1, *base) for r in rows])
 
     def _specimens(self) -> tuple[int, ...]:
         """The batch shape to which all variables of a step broadcast."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from neml2fe.errors import InputError, ModelError
 from neml2fe.fem import kinematics
-from neml2fe.fem.algebra import Algebra, DofLayout, make_algebra
+from neml2fe.fem.algebra import Algebra, DofLayout, Tolerances, make_algebra
 from neml2fe.fem.collective import collectively
 from neml2fe.fem.conditions import Condition, Dirichlet
 from neml2fe.fem.distribution import LocalMesh, distribute
@@ -26,6 +26,10 @@ from neml2fe.material import Material, PointResult
 
 Array = NDArray[np.float64]
 Monitor = Callable[[int, float], None]
+
+ROUND_OFF = 1e-14
+"""Forces below this fraction of stiffness times displacement are noise: internal forces come from
+strains that cancel, such as total minus plastic ones. Measured noise is a hundredth of it."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,8 @@ class Problem:
     def _make_algebra(self, backend: str, options: Mapping[str, str | None] | None) -> Algebra:
         local = self.local
         layout = DofLayout(local.comm, local.dim, local.n_owned, local.global_nodes, local.points)
-        return make_algebra(layout, backend, options)
+        # No criterion relative to the first residual, which says nothing about the forces.
+        return make_algebra(layout, backend, options, tolerances=Tolerances(rtol=0.0))
 
     def _set_pattern(self) -> None:
         """Every entry of every element matrix, then the diagonal of constrained owned dofs."""
@@ -248,10 +253,11 @@ class Problem:
             evaluate_at(x)
             self._set_matrix()
 
-        n_owned = len(self.unbalanced)
-        result = algebra.solve_nonlinear(
-            residual, jacobian, start[:n_owned], monitor, atol=max(self.tolerance * scale, 1e-300)
-        )
+        x0 = start[: len(external)]
+        assert self._diagonal is not None
+        noise = ROUND_OFF * self._diagonal * algebra.norm(x0)
+        atol = max(self.tolerance * scale, noise, 1e-300)
+        result = algebra.solve_nonlinear(residual, jacobian, x0, monitor, atol)
         failed = algebra.allreduce(self._failed_here())
         if not result.converged:
             reason = result.reason

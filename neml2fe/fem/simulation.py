@@ -68,7 +68,7 @@ def simulate(
         silent=quiet or problem.local.rank != 0,
     )
     with table:
-        table.event(_headline(problem))
+        table.event(_headline(problem), style="")
         if recorder is not None:
             recorder.start(resumed=resume is not None)
         failed = 0

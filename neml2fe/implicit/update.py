@@ -114,7 +114,8 @@ class ImplicitUpdate(Model):
             if value.ndim > base_ndim[name]:
                 parameters[name] = per_point(value, base_ndim[name])
         problem = _Problem(self, list(system.given), list(parameters), base_ndim, batch)
-        guess = self._guess(points)
+        like = next(iter([*points.values(), *parameters.values()]))
+        guess = self._guess(points, like.new_zeros(_size(batch)))
         u = _Solve.apply(problem, guess, *(points[n] for n in system.given), *parameters.values())
         unknowns = system.unpack(u)
         return {
@@ -122,17 +123,16 @@ class ImplicitUpdate(Model):
             for name, kind in system.unknowns.items()
         }
 
-    def _guess(self, points: Raw) -> torch.Tensor:
+    def _guess(self, points: Raw, zeros: torch.Tensor) -> torch.Tensor:
+        """Initial unknowns `(N, n)`; `zeros` `(N,)` gives number, dtype and device of points."""
         system = self.equation_system
-        n_points = next(iter(points.values())).shape[0]
-        like = next(iter(points.values()))
         guess: Raw = {}
         if self.predictor is not None:
             typed = {n: k(points[n]) for n, k in self.predictor.input_spec.items()}
             guess = {n: v.data for n, v in self.predictor._evaluate(typed).items()}
         for name, kind in system.unknowns.items():
             if name not in guess:
-                zero = like.new_zeros(n_points, *kind.BASE_SHAPE)
+                zero = zeros.new_zeros(len(zeros), *kind.BASE_SHAPE)
                 guess[name] = points.get(f"{name}~1", zero)
         return system.pack(guess)
 

@@ -188,6 +188,18 @@ class FiniteElementDriver:
     checkpoint_every: int = 10
     figure: str | None = None
 
+    def stepping(self) -> fem.TimeStepping:
+        return fem.TimeStepping(
+            end=self.end_time,
+            dt=self.dt,
+            dt_min=self.dt_min,
+            dt_max=self.dt_max,
+            growth=self.growth,
+            cutback=self.cutback,
+            easy_iterations=self.easy_iterations,
+            stops=self.stops,
+        )
+
     def run(
         self,
         directory: Path,
@@ -216,18 +228,8 @@ class FiniteElementDriver:
             recorder = fem.Recorder(
                 problem, directory, self.name, self.output_every, self.checkpoint_every
             )
-            stepping = fem.TimeStepping(
-                end=self.end_time,
-                dt=self.dt,
-                dt_min=self.dt_min,
-                dt_max=self.dt_max,
-                growth=self.growth,
-                cutback=self.cutback,
-                easy_iterations=self.easy_iterations,
-                stops=self.stops,
-            )
             return fem.simulate(
-                problem, stepping, recorder, resume=resume, figure=self.figure, quiet=quiet
+                problem, self.stepping(), recorder, resume=resume, figure=self.figure, quiet=quiet
             )
         finally:
             problem.close()
@@ -264,7 +266,7 @@ def build_driver(source: Input, block: Block) -> FiniteElementDriver:
         else source.get("BoundaryConditions", n)
         for n in names
     ]  # fmt: skip
-    return FiniteElementDriver(
+    driver = FiniteElementDriver(
         name=block.name,
         mesh=_only(source, block, "Meshes", "mesh"),
         material=_only(source, block, "Materials", "material"),
@@ -272,6 +274,9 @@ def build_driver(source: Input, block: Block) -> FiniteElementDriver:
         fields=_fields(source, block),
         **given,
     )
+    with located(block):
+        driver.stepping()  # refuses sizes that make no sense before anything is read
+    return driver
 
 
 def _plain(source: Input, value: FieldValue, kind: Any) -> Any:

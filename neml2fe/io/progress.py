@@ -141,9 +141,9 @@ class StepTable(_Report):
         """Show Newton iteration `number` of the step under way and its residual norm."""
         self._status(f"Newton iteration {number}, residual {norm:.2e}")
 
-    def event(self, text: str) -> None:
+    def event(self, text: str, style: str = "yellow") -> None:
         """Show a line between the rows, such as a cutback and its reason."""
-        self._line(f"      {text}", "yellow")
+        self._line(f"      {text}", style)
 
     def step(
         self,

@@ -341,15 +341,15 @@ BAD_MODELS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "incompressible": (
         lambda: m.LinearIsotropicElasticity(coefficients=[1e5, 0.5], **E_NU),
-        "both must be positive and finite",
+        "it must be positive and finite",
     ),
     "negative modulus": (
         lambda: m.LinearIsotropicElasticity(coefficients=[-1e5, 0.3], **E_NU),
-        "both must be positive and finite",
+        "it must be positive and finite",
     ),
     "impossible tensors of moduli": (
         lambda: m.LinearIsotropicElasticity(coefficients=[f64(1e5), f64([0.3, 0.5])], **E_NU),
-        "both must be positive and finite",
+        "it must be positive and finite",
     ),
 }
 

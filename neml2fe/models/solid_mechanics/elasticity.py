@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+
+import torch
 
 from neml2fe.errors import ModelError, suggest
 from neml2fe.models.fields import Input, Option, Output
@@ -96,13 +97,14 @@ class LinearIsotropicElasticity(Model):
             self.names = {field: [f"{n[0]}_rate"] for field, n in self.names.items()}
         if self.compliance:
             self.names["strain"], self.names["stress"] = self.names["stress"], self.names["strain"]
-        if all(isinstance(v, (int, float)) for v in values):
-            bulk, shear = (x.data.item() for x in self.moduli())
-            if not (0.0 < bulk < math.inf and 0.0 < shear < math.inf):
-                raise ModelError(
-                    f"{self.label}: {dict(zip(kinds, values, strict=True))} give the bulk modulus "
-                    f"{bulk:g} and the shear modulus {shear:g}; both must be positive and finite"
-                )
+        if not self._nested and not self._runtime:
+            for name, modulus in zip(("bulk", "shear"), self.moduli(), strict=True):
+                bad = ~((modulus.data > 0.0) & torch.isfinite(modulus.data))
+                if bool(bad.any()):
+                    raise ModelError(
+                        f"{self.label}: {dict(zip(kinds, values, strict=True))} give the {name} "
+                        f"modulus {modulus.data[bad][0].item():g}; it must be positive and finite"
+                    )
 
     def moduli(self) -> tuple[Scalar, Scalar]:
         """Bulk and shear modulus."""
