@@ -95,7 +95,9 @@ def test_uniaxial_hardening(deck: str, hardening: object) -> None:
     assert_equal(stress[flowing], (YIELD + hardening(ep))[flowing])  # type: ignore[operator]
 
 
-@pytest.mark.parametrize(("deck", "modulus"), [("uniaxial_linear", 1200), ("uniaxial_kinematic", 2250)])
+@pytest.mark.parametrize(
+    ("deck", "modulus"), [("uniaxial_linear", 1200), ("uniaxial_kinematic", 2250)]
+)
 def test_uniaxial_linear_hardening_in_strain(deck: str, modulus: float) -> None:
     """The bilinear curve with tangent modulus E K / (E + K), nothing taken from the run."""
     strain, stress, _ = curve(deck)

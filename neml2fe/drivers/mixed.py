@@ -20,6 +20,12 @@ COMPONENTS = ("11", "22", "33", "23", "13", "12")
 CONTROLS = ("strain", "stress")
 
 
+class _ShortSearch(Newton):
+    """Newton's method; where it fails a few backtracks, since smaller steps help further."""
+
+    max_linesearch_iterations = 3
+
+
 class MixedControlDriver:
     """Finds the strain histories that give prescribed strains and stresses, by component.
 
@@ -62,7 +68,7 @@ class MixedControlDriver:
         self.types: Spec = {**model.input_spec, **model.output_spec, time: Scalar}
         self.initial = dict(initial or {})
         # A step divides its residuals by the stress, hence an absolute tolerance.
-        self.solver = Newton(abs_tol=rel_tol, rel_tol=0.0, max_its=max_its)
+        self.solver = _ShortSearch(abs_tol=rel_tol, rel_tol=0.0, max_its=max_its)
         self.max_bisections = max_bisections
         self._check_options()
         fields = dict(prescribed or {})
@@ -170,7 +176,7 @@ class MixedControlDriver:
         now = self._start()
         driven = [n for n in self.histories if n != material.stress]
         history.inputs.append(self._shaped(now, driven))
-        history.outputs.append({n: v.data for n, v in self.initial.items()})
+        history.outputs.append(self._shaped(now, {material.stress: None, **self.initial}))
         for step in range(1, self.n_steps + 1):
             lost = self._advance(now, self._goal(step), self._points(self._under_stress[step], 1))
             if bool(lost.any()):
@@ -194,12 +200,13 @@ class MixedControlDriver:
     def _points(self, value: torch.Tensor, base_ndim: int) -> torch.Tensor:
         """`(*specimens, *base)`, or what broadcasts to it, as `(n, *base)`."""
         base = value.shape[value.ndim - base_ndim :]
-        return value.expand(*self.specimens, *base).reshape(-1, *base)
+        return value.expand((*self.specimens, *base)).reshape(-1, *base)
 
     def _shaped(self, values: Raw, names: Sequence[str] | Mapping[str, object]) -> Raw:
         """Copies of `(n, *base)` tensors as `(*specimens, *base)`."""
         return {
-            n: values[n].reshape(*self.specimens, *self.types[n].BASE_SHAPE).clone() for n in names
+            n: values[n].reshape((*self.specimens, *self.types[n].BASE_SHAPE)).clone()
+            for n in names
         }
 
     def _goal(self, step: int) -> Raw:

@@ -63,16 +63,16 @@ class History:
         computed = [n for n in self.outputs[-1] if n not in driven]
         return driven + computed
 
-    def series(self, name: str) -> torch.Tensor:
-        """`(n_steps - 1, n_specimens, *base)` values of `name` at steps 1, 2, ..."""
-        base, specimens = self.types[name].BASE_SHAPE, self._specimens()
+    def series(self, name: str, first: int = 1) -> torch.Tensor:
+        """`(n, n_specimens, *base)` values of `name` at steps `first`, `first + 1`, ..."""
+        base, specimens = self.types[name].BASE_SHAPE, self.specimens()
         rows = [
             (outputs if name in outputs else inputs)[name].detach().cpu()
-            for inputs, outputs in zip(self.inputs[1:], self.outputs[1:], strict=True)
+            for inputs, outputs in zip(self.inputs[first:], self.outputs[first:], strict=True)
         ]
         return torch.stack([r.expand((*specimens, *base)).reshape(-1, *base) for r in rows])
 
-    def _specimens(self) -> tuple[int, ...]:
+    def specimens(self) -> tuple[int, ...]:
         """The batch shape to which all variables of a step broadcast."""
         if len(self.inputs) < 2:
             raise InputError("the history holds the initial conditions only: no step was computed")
@@ -104,34 +104,33 @@ class History:
         """Draw `y` over `x`, such as stress over strain, one curve a specimen.
 
         Of several components, the one in which `y` varies most is drawn; `x` is a scalar or of
-        the type of `y`. Raises `InputError` for names or types that cannot be drawn.
+        the type of `y`. Curves begin at step 0 where the initial values of both are known.
+        Raises `InputError` for names or types that cannot be drawn.
         """
         known = [self.time, *self.names()]
         for name in (x, y):
             if name not in known:
                 raise InputError(f"no variable '{name}' to draw{suggest(name, known)}")
-        base = self.types[y].BASE_SHAPE
-        if self.types[x].BASE_SHAPE not in ((), base):
+        initial = {**self.inputs[0], **self.outputs[0]}
+        first = 0 if x in initial and y in initial else 1
+        shape = {n: self.types[n].BASE_SHAPE for n in (x, y)}
+        if shape[x] not in ((), shape[y]):
             raise InputError(
                 f"cannot draw '{y}' ({self.types[y].__name__}) over '{x}' "
                 f"({self.types[x].__name__}): their components differ"
             )
-        xs, ys = (
-            values.flatten(2) if values.ndim > 2 else values.unsqueeze(-1)
-            for values in (self.series(x), self.series(y))
-        )
-        component = int((ys.amax((0, 1)) - ys.amin((0, 1))).argmax())
-        ys = ys[..., component]
-        xs = xs[..., component if xs.shape[-1] > 1 else 0]
-        names = [
-            (n + COMPONENTS[self.types[n].BASE_SHAPE][component if self.types[n].BASE_SHAPE else 0])
-            for n in (x, y)
-        ]
-        n = ys.shape[1]
+        values = {n: self.series(n, first) for n in (x, y)}
+        values = {n: v.reshape(*v.shape[:2], -1) for n, v in values.items()}
+        component = int((values[y].amax((0, 1)) - values[y].amin((0, 1))).argmax())
+        drawn, labels = {}, {}
+        for name, v in values.items():
+            k = component if shape[name] else 0
+            drawn[name], labels[name] = v[..., k].numpy(), name + COMPONENTS[shape[name]][k]
+        n = drawn[y].shape[1]
         curves = [
-            (f"specimen {k}" if n > 1 else "", xs[:, k].numpy(), ys[:, k].numpy()) for k in range(n)
+            (f"specimen {k}" if n > 1 else "", drawn[x][:, k], drawn[y][:, k]) for k in range(n)
         ]
-        return io.figures.stress_strain(path, curves, *names)
+        return io.figures.stress_strain(path, curves, labels[x], labels[y])
 
     def report(self, directory: Path, stem: str) -> list[tuple[Path, str]]:
         """Write `<stem>.csv` and `<stem>.png`; the files written and a line about each.

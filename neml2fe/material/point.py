@@ -203,19 +203,32 @@ class Material:
         dt: float | torch.Tensor,
         fields: Fields | None,
     ) -> dict[str, torch.Tensor]:
-        given = {self.strain: strain, **(fields or {})}
-        for name in self.field_spec:
-            if name not in given:
+        base = self.inputs[self.strain].BASE_SHAPE
+        if tuple(strain.shape[1:]) != base:
+            raise ModelError(
+                f"material: strain '{self.strain}' must have shape "
+                f"(n, {', '.join(map(str, base))}), got {tuple(strain.shape)}"
+            )
+        fields = fields or {}
+        for name in fields:
+            if name not in self.field_spec:
                 raise ModelError(
-                    f"material: '{self.model.label}' needs the field '{name}' at every point"
+                    f"material: '{self.model.label}' has no field '{name}'"
+                    f"{suggest(name, self.field_spec)}"
                 )
-        n = len(strain)
-        for name, kind in self.state_spec.items():
-            expected = (n, *kind.BASE_SHAPE)
-            if name not in state or tuple(state[name].shape) != expected:
-                got = tuple(state[name].shape) if name in state else "nothing"
-                raise ModelError(f"material: state '{name}' must have shape {expected}, got {got}")
-            given[lags(name, 1)] = state[name]
+        given = {self.strain: strain}
+        for role, spec, values in (
+            ("state", self.state_spec, state),
+            ("field", self.field_spec, fields),
+        ):
+            for name, kind in spec.items():
+                expected = (len(strain), *kind.BASE_SHAPE)
+                got = tuple(values[name].shape) if name in values else "nothing"
+                if got != expected:
+                    raise ModelError(
+                        f"material: {role} '{name}' must have shape {expected}, got {got}"
+                    )
+                given[lags(name, 1) if role == "state" else name] = values[name]
         now = torch.as_tensor(time, dtype=strain.dtype, device=strain.device)
         for name in self.inputs:
             if current_name(name) == self.time:

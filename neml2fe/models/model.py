@@ -180,6 +180,15 @@ class Model(torch.nn.Module):
                 return state["_types"][name](state["_parameters"][name])
         return super().__getattr__(name)
 
+    def get_parameter(self, target: str) -> torch.nn.Parameter:
+        """As torch's, which would take the typed attribute for no parameter."""
+        known = dict(self.named_parameters(remove_duplicate=False))
+        if target not in known:
+            raise AttributeError(
+                f"{self.label} has no parameter '{target}'{suggest(target, known)}"
+            )
+        return known[target]
+
     # --- variables --------------------------------------------------------------------
     def _declared(self, *kinds: type[Field]) -> list[tuple[str, type[TypedTensor]]]:
         found: list[tuple[str, type[TypedTensor]]] = []

@@ -89,6 +89,7 @@ def test_consistent_tangent(deck: str) -> None:
     _, jacobian = value_and_jacobian(model, inputs)
     way = way_of(inputs)
     n = max(v.shape[0] for v in inputs.values() if v.ndim)
+    slopes: Raw = {}
     for output, blocks in jacobian.items():
         kind = model.output_spec[output]
         slope = torch.zeros(n, kind.base_size(), dtype=torch.float64)
@@ -96,12 +97,17 @@ def test_consistent_tangent(deck: str) -> None:
             size = model.input_spec[name].base_size()
             step = way[name].expand((n, *model.input_spec[name].BASE_SHAPE)).reshape(n, size)
             slope += torch.einsum("pij,pj->pi", block.reshape(n, kind.base_size(), size), step)
+        slopes[output] = slope
 
-        def f(h: float, output: str = output) -> torch.Tensor:
-            found = model.evaluate(along(inputs, way, h))[output].data
-            return found.detach().reshape(n, -1)
+    def packed(outputs: Raw) -> torch.Tensor:
+        """Each output in units of its own derivative."""
+        return torch.cat([outputs[o].reshape(n, -1) / s.norm() for o, s in slopes.items()], 1)
 
-        assert_v(f, slope, steps=STEPS)
+    def f(h: float) -> torch.Tensor:
+        found = model.evaluate(along(inputs, way, h))
+        return packed({o: v.data.detach() for o, v in found.items()})
+
+    assert_v(f, packed(slopes), steps=STEPS)
 
 
 @core
@@ -124,7 +130,7 @@ def test_reverse_mode_by_each_input_and_parameter(deck: str) -> None:
         errors = difference_errors(
             lambda h, way=way: pure.total(along(pure.values, way, h)),
             slope,
-            steps=[1e-2, 1e-3, 1e-4, 1e-5],
+            steps=[1e-3, 1e-4, 1e-5, 1e-6, 1e-7],
             size=(gradient[name] * way[name]).abs().sum(),
         )
         assert min(errors) < 1e-8, f"{name}: {errors}"
@@ -332,7 +338,7 @@ def test_backward_costs_the_same_after_any_number_of_iterations() -> None:
         before = count["residual"]
         found["stress"].data.sum().backward()
         assert count["residual"] - before == 2
-    assert len(iterations) > 2
+    assert max(iterations) - min(iterations) >= 2
 
 
 def counted(system: NonlinearSystem) -> dict[str, int]:
@@ -471,9 +477,7 @@ class Offset(Model, abstract=True):
 
 def cubic() -> ImplicitUpdate:
     system = NonlinearSystem(Cube(p=3.0, label="cube"), ["u"])
-    return ImplicitUpdate(
-        equation_system=system, solver=Newton(rel_tol=1e-14), predictor=Offset()
-    )
+    return ImplicitUpdate(equation_system=system, solver=Newton(rel_tol=1e-14), predictor=Offset())
 
 
 def test_a_system_of_one_unknown_with_a_predictor() -> None:

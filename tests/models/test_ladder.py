@@ -88,7 +88,9 @@ def variable_rate(kind: str) -> Rung:
 def backward_euler(kind: str) -> Rung:
     a, b = SAMPLES[kind]
     inputs = {"x": a, "x_rate": a - b, "x~1": b, **TIMES}
-    return rung(REGISTRY[f"{kind}BackwardEulerTimeIntegration"], {"variable": "x"}, inputs, degree=2)
+    return rung(
+        REGISTRY[f"{kind}BackwardEulerTimeIntegration"], {"variable": "x"}, inputs, degree=2
+    )
 
 
 def forward_euler(kind: str) -> Rung:
@@ -127,11 +129,11 @@ RUNGS: dict[str, Rung] = {
         for k in ("Scalar", "Vec", "R2", "SR2", "WR2")
     },
     **{f"{k}ForwardEulerTimeIntegration": forward_euler(k) for k in ("Scalar", "R2", "SR2")},
-    "LinearIsotropicElasticity": rung(m.LinearIsotropicElasticity, ELASTIC, {"strain": STRAIN}, input_degree=1),
-    "SR2Invariant": rung(m.SR2Invariant, {"invariant_type": "VONMISES"}, {"tensor": STRESS}),
-    "IsotropicMandelStress": rung(
-        m.IsotropicMandelStress, {}, {"cauchy_stress": STRESS}, degree=1
+    "LinearIsotropicElasticity": rung(
+        m.LinearIsotropicElasticity, ELASTIC, {"strain": STRAIN}, input_degree=1
     ),
+    "SR2Invariant": rung(m.SR2Invariant, {"invariant_type": "VONMISES"}, {"tensor": STRESS}),
+    "IsotropicMandelStress": rung(m.IsotropicMandelStress, {}, {"cauchy_stress": STRESS}, degree=1),
     "YieldFunction": rung(
         m.YieldFunction,
         {"yield_stress": 50.0, "isotropic_hardening": "h"},
@@ -156,7 +158,11 @@ RUNGS: dict[str, Rung] = {
         degree=2,
     ),
     "FredrickArmstrongPlasticHardening": rung(
-        m.FredrickArmstrongPlasticHardening, {"C": 3e3, "g": 30.0}, BACK_STRESS, degree=3, input_degree=2
+        m.FredrickArmstrongPlasticHardening,
+        {"C": 3e3, "g": 30.0},
+        BACK_STRESS,
+        degree=3,
+        input_degree=2,
     ),
     "ChabochePlasticHardening": rung(
         m.ChabochePlasticHardening, {"C": 3e3, "g": 30.0, "A": 1e-2, "a": 2.2}, BACK_STRESS
@@ -209,9 +215,7 @@ RUNGS: dict[str, Rung] = {
             "t~2": f64(1.2),
         },
     ),
-    "ComposedModel": Rung(
-        lambda: ComposedModel(models=overstress_and_yield()[::-1]), lambda: FLOW
-    ),
+    "ComposedModel": Rung(lambda: ComposedModel(models=overstress_and_yield()[::-1]), lambda: FLOW),
     "Normality": Rung(normality, lambda: FLOW),
     "ImplicitUpdate": Rung(
         lambda: yielding()[0], lambda: {n: v[1] for n, v in yielding()[1].items()}
@@ -240,9 +244,7 @@ each = pytest.mark.parametrize("name", sorted(RUNGS))
 
 def batched(rung: Rung, *batch: int) -> Raw:
     """Samples of the given batch shape, each a little different."""
-    return {
-        n: v + 0.02 * v.abs().max() * randn(*batch, *v.shape) for n, v in rung.inputs().items()
-    }
+    return {n: v + 0.02 * v.abs().max() * randn(*batch, *v.shape) for n, v in rung.inputs().items()}
 
 
 def outputs_of(model: Model, inputs: Raw) -> Raw:
@@ -366,9 +368,7 @@ def test_second_derivatives_agree_with_differences_of_gradients(name: str) -> No
 
     # Each component in the units of its own variable.
     scales = {n: v.abs().max() for n, v in pure.values.items()}
-    product = torch.cat(
-        [scales[n] * s.reshape(-1) for n, s in zip(leaves, second, strict=True)]
-    )
+    product = torch.cat([scales[n] * s.reshape(-1) for n, s in zip(leaves, second, strict=True)])
     if rung.degree == 1:
         assert not product.any()
         return

@@ -16,7 +16,15 @@ from ladder import DECKS, along, assert_v, close, direction, dot, f64, plastic_p
 import neml2fe
 import neml2fe.models as m
 from neml2fe.errors import ModelError
-from neml2fe.models import ComposedModel, Input, Model, Option, Output, Parameter, value_and_jacobian
+from neml2fe.models import (
+    ComposedModel,
+    Input,
+    Model,
+    Option,
+    Output,
+    Parameter,
+    value_and_jacobian,
+)
 from neml2fe.types import SR2, Scalar, Vec
 
 ELASTICITY = """\
@@ -110,12 +118,16 @@ assert torch.get_default_dtype() is torch.float32
 
 
 def voce(**fields: object) -> m.VoceIsotropicHardening:
-    return m.VoceIsotropicHardening(**{"saturated_hardening": 90.0, "saturation_rate": 12.0} | fields)
+    return m.VoceIsotropicHardening(
+        **{"saturated_hardening": 90.0, "saturation_rate": 12.0} | fields
+    )
 
 
 def provider(label: str = "saturation") -> Model:
     """Computes 0.5 T + 40."""
-    return m.ScalarLinearCombination(from_=["T"], to="R_of_T", weights=[0.5], offset=40.0, label=label)
+    return m.ScalarLinearCombination(
+        from_=["T"], to="R_of_T", weights=[0.5], offset=40.0, label=label
+    )
 
 
 def test_all_kinds_of_parameters_give_the_same_numbers() -> None:
@@ -140,8 +152,10 @@ def test_all_kinds_of_parameters_give_the_same_numbers() -> None:
 def test_gradients_flow_through_all_kinds_of_parameters() -> None:
     ep = f64([0.01, 0.2])
     slope = 1.0 - torch.exp(-12.0 * ep)
-    assert close(torch.autograd.grad(
-        (model := voce())(Scalar(ep)).data.sum(), [model.R.data])[0], slope.sum())
+    assert close(
+        torch.autograd.grad((model := voce())(Scalar(ep)).data.sum(), [model.R.data])[0],
+        slope.sum(),
+    )
     batched = voce(saturated_hardening=f64([90.0, 80.0]))
     (per_point,) = torch.autograd.grad(batched(Scalar(ep)).data.sum(), [batched.R.data])
     assert close(per_point, slope)
@@ -155,7 +169,9 @@ def test_gradients_flow_through_all_kinds_of_parameters() -> None:
     r = f64(90.0).requires_grad_()
     (by_r,) = torch.autograd.grad(runtime(Scalar(ep), Scalar(r)).data.sum(), [r])
     assert close(by_r, slope.sum())
-    _, jacobian = value_and_jacobian(runtime, {"equivalent_plastic_strain": ep, "R_now": r.detach()})
+    _, jacobian = value_and_jacobian(
+        runtime, {"equivalent_plastic_strain": ep, "R_now": r.detach()}
+    )
     assert close(jacobian["isotropic_hardening"]["R_now"], slope)
 
 
@@ -202,7 +218,10 @@ def test_the_value_of_a_nested_parameter_exists_only_during_a_call() -> None:
 
 def test_all_pairs_of_moduli_give_one_material() -> None:
     bulk, shear = 1.6e5, 0.75e5
-    young, nu = 9 * bulk * shear / (3 * bulk + shear), (3 * bulk - 2 * shear) / (6 * bulk + 2 * shear)
+    young, nu = (
+        9 * bulk * shear / (3 * bulk + shear),
+        (3 * bulk - 2 * shear) / (6 * bulk + 2 * shear),
+    )
     moduli = {
         "YOUNGS_MODULUS": young,
         "POISSONS_RATIO": nu,
@@ -257,7 +276,10 @@ def test_inputs_by_position_by_name_and_raw() -> None:
     expected = rate[:, None] * n
     assert close(model(Scalar(rate), SR2(n)).data, expected)
     assert close(model(rate, flow_direction=n).data, expected)
-    assert close(model.evaluate({"flow_rate": rate, "flow_direction": n})["plastic_strain_rate"].data, expected)
+    assert close(
+        model.evaluate({"flow_rate": rate, "flow_direction": n})["plastic_strain_rate"].data,
+        expected,
+    )
 
 
 def test_several_outputs_come_in_order() -> None:
@@ -316,8 +338,9 @@ BAD_MODELS: dict[str, tuple[Callable[[], object], str]] = {
         "R needs a model with one Scalar output",
     ),
     "nested model with two outputs": (
-        lambda: voce(saturated_hardening=m.ConstantExtrapolationPredictor(
-            unknowns_Scalar=["a", "b"])),
+        lambda: voce(
+            saturated_hardening=m.ConstantExtrapolationPredictor(unknowns_Scalar=["a", "b"])
+        ),
         "R needs a model with one Scalar output",
     ),
     "not a number": (lambda: voce(saturated_hardening=float("nan")), "R must be finite, got nan"),
@@ -434,9 +457,7 @@ BAD_COMPOSITIONS: dict[str, tuple[Callable[[], object], str]] = {
         "the models form a cycle: ",
     ),
     "type": (
-        lambda: ComposedModel(
-            models=[m.IsotropicMandelStress(mandel_stress="s"), chain()[2]]
-        ),
+        lambda: ComposedModel(models=[m.IsotropicMandelStress(mandel_stress="s"), chain()[2]]),
         "'s' is a SR2 elsewhere, but 'yield' takes a Scalar",
     ),
     "additional output": (

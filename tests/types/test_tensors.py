@@ -175,7 +175,9 @@ def test_composition_and_inverse() -> None:
     a, b = rotation(7), rotation(7)
     assert close((a @ b).to_r2().data, (a.to_r2() @ b.to_r2()).data)
     assert close(a.inverse().to_r2().data, a.to_r2().T.data)
-    assert close((a @ a.inverse()).to_r2().data, Rot.identity().to_r2().data.double().expand(7, 3, 3))
+    assert close(
+        (a @ a.inverse()).to_r2().data, Rot.identity().to_r2().data.double().expand(7, 3, 3)
+    )
 
 
 def test_composition_past_half_a_turn_takes_the_shorter_way() -> None:
