@@ -12,232 +12,30 @@ import ast
 import builtins
 import inspect
 import math
-import operator
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from neml2fe.errors import Error, InputError, suggest
-
-MAX_LENGTH = 200_000  # characters of an expression
-MAX_STEPS = 1_000_000  # nodes visited and list items made or passed on, in one evaluation
-MAX_BITS = 1024  # of an integer
-MAX_ELEMENTS = 100_000_000  # of one tensor
-MAX_TOTAL_ELEMENTS = 400_000_000  # of all tensors made in one evaluation
+from neml2fe.input.allowlist import (
+    CONSTRUCTORS,
+    FUNCTIONS,
+    ITERATING,
+    LIBRARIES,
+    OPERATORS,
+    SPOKEN,
+    TENSOR,
+    TYPED,
+    Library,
+)
+from neml2fe.input.limits import MAX_BITS, MAX_LENGTH, MAX_STEPS, SizeGuard
 
 TRUST = "; pass --trust to evaluate this deck as full Python"
 
-_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.MatMult: operator.matmul,
-    ast.BitAnd: operator.and_,
-    ast.BitOr: operator.or_,
-    ast.BitXor: operator.xor,
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Not: operator.not_,
-    ast.Invert: operator.invert,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-
-_SPOKEN = {
-    "AugAssign": "an augmented assignment (x += y)",
-    "AnnAssign": "an annotated assignment",
-    "Await": "await",
-    "ClassDef": "a class definition",
-    "Dict": "a dictionary",
-    "DictComp": "a dictionary comprehension",
-    "For": "a loop",
-    "FunctionDef": "a function definition",
-    "GeneratorExp": "a generator (write a list comprehension)",
-    "Import": "import",
-    "ImportFrom": "import",
-    "In": "'in'",
-    "Is": "'is'",
-    "IsNot": "'is not'",
-    "JoinedStr": "an f-string",
-    "Lambda": "lambda",
-    "LShift": "a bit shift",
-    "NamedExpr": "':='",
-    "NotIn": "'not in'",
-    "RShift": "a bit shift",
-    "Set": "a set",
-    "SetComp": "a set comprehension",
-    "While": "a loop",
-    "With": "a with statement",
-    "Yield": "yield",
-    "YieldFrom": "yield",
-}
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Functions of torch that are methods of a tensor under the same name as well.
-_SHARED = _words("""
-    abs absolute acos acosh add addmm all amax amin angle any argmax argmin argsort asin
-    asinh atan atan2 atanh baddbmm bmm broadcast_to ceil clamp clamp_max clamp_min
-    clip clone conj copysign cos cosh count_nonzero cross cummax cummin cumprod cumsum deg2rad
-    det diag diag_embed diagonal diff digamma div divide dot eq erf erfc erfinv exp exp2
-    expm1 fix flatten flip fliplr flipud float_power floor floor_divide fmax fmin fmod frac
-    gather ge gt heaviside hypot index_select inner inverse isclose isfinite isinf isnan kron le
-    lerp lgamma log log10 log1p log2 logaddexp logcumsumexp logdet logical_and logical_not
-    logical_or logical_xor logsumexp lt matmul matrix_exp matrix_power max maximum
-    mean median min minimum mm moveaxis movedim mul multiply mv nan_to_num nanmean nansum narrow
-    ne neg negative nonzero norm numel outer permute pinverse pow prod quantile rad2deg ravel
-    reciprocal relu remainder repeat_interleave reshape roll rot90 round rsqrt select sigmoid
-    sign sin sinc sinh slogdet softmax sort sqrt square squeeze std sub subtract sum swapaxes t
-    take take_along_dim tan tanh tile topk trace transpose tril triu true_divide trunc unflatten
-    unique unsqueeze var vdot where xlogy
-""")
-_TORCH = _SHARED | _words("""
-    arange as_tensor atleast_1d atleast_2d atleast_3d block_diag broadcast_tensors bucketize
-    cartesian_prod cat cdist column_stack complex concat concatenate cumulative_trapezoid dstack
-    einsum eye full full_like hstack linspace logspace meshgrid ones ones_like polar rand
-    rand_like randint randn randn_like randperm searchsorted stack tensor tensordot trapezoid trapz
-    tril_indices triu_indices vander vstack zeros zeros_like
-    bool complex128 complex64 double e float float32 float64 inf int int32 int64 long nan pi
-""")
-_LINALG = _words("""
-    cond cross det diagonal eigh eigvalsh inv lstsq matmul matrix_exp matrix_norm matrix_power
-    matrix_rank multi_dot norm pinv qr slogdet solve svd svdvals vecdot vector_norm
-""")
-_MATH = _words("""
-    acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh degrees dist e erf erfc exp
-    expm1 fabs floor fmod fsum gamma gcd hypot inf isclose isfinite isinf isnan lgamma log log10
-    log1p log2 nan pi pow radians remainder sin sinh sqrt tan tanh tau trunc
-""")
-_TENSOR = _SHARED | _words("""
-    T bool contiguous data detach device dim double dtype expand expand_as float int item long mT
-    ndim repeat reshape_as shape size sum_to_size to type_as view view_as
-""")
-# Of neml2fe's typed tensors: attributes, and constructors of the classes.
-_TYPED = _words("""
-    T batch_shape data detach device dtype inverse shape to to_quaternion to_r2
-""")
-_CONSTRUCTORS = _words("""
-    fill from_axis_angle from_euler_angles from_quaternion from_r2 full identity identity_dev
-    identity_vol isotropic linspace logspace ones zeros
-""")
-
-
-class _Library:
-    """A module of which only the `allowed` names can be reached, `own` ones before its own."""
-
-    def __init__(self, module: ModuleType, allowed: frozenset[str], **own: object) -> None:
-        self.module, self.allowed, self.own = module, allowed, own
-
-
-def _manual_seed(seed: int) -> None:
-    torch.manual_seed(seed)  # its generator stays here
-
-
-_LIBRARIES = {
-    "torch": _Library(
-        torch, _TORCH, linalg=_Library(torch.linalg, _LINALG), manual_seed=_manual_seed
-    ),
-    "math": _Library(math, _MATH),
-}
-
-
-def _range(*bounds: int) -> range:
-    values = range(*bounds)
-    if len(values) > MAX_STEPS:
-        raise ValueError(f"a range of more than {MAX_STEPS} items")
-    return values
-
-
-def _round(value: float, digits: int | None = None) -> float:
-    # Python's round of an integer to -10**9 digits would build 10**(10**9).
-    return round(value) if digits is None else round(float(value), digits)
-
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "abs": abs,
-    "bool": bool,
-    "enumerate": lambda values: list(enumerate(values)),
-    "float": float,
-    "int": int,
-    "len": len,
-    "list": list,
-    "max": max,
-    "min": min,
-    "range": _range,
-    "round": _round,
-    "sorted": sorted,
-    "sum": lambda values: sum(values),  # no start value: it would join lists
-    "tuple": tuple,
-    "zip": lambda *values: list(zip(*values, strict=False)),
-}
-
-_ITERATING = {*_FUNCTIONS.values()} - {len, abs, bool, float, int}
 _NO_RESULT = "a block of assignments must put its value in 'result'"
-
-# Operators whose result depends on values: at most one index for each element and dimension.
-_DATA_DEPENDENT = {
-    torch.ops.aten._local_scalar_dense.default,
-    torch.ops.aten._unique2.default,
-    torch.ops.aten.nonzero.default,
-    torch.ops.aten.unique_dim.default,
-}
-
-
-def _meta(tensor: torch.Tensor) -> torch.Tensor:
-    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
-
-
-class _SizeGuard(TorchDispatchMode):
-    """Finds the shape of every result on the meta device, before memory is taken for it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        if self._is_data_dependent(func, args):
-            inputs = [x for x in tree_leaves(args) if isinstance(x, torch.Tensor)]
-            sizes = [x.numel() * max(1, x.ndim) for x in inputs]
-        else:
-            dry_args, dry_kwargs = tree_map_only(torch.Tensor, _meta, (args, kwargs))
-            if any(argument.name == "device" for argument in func._schema.arguments):
-                dry_kwargs["device"] = torch.device("meta")
-            dry = func(*dry_args, **dry_kwargs)
-            sizes = [x.numel() for x in tree_leaves(dry) if isinstance(x, torch.Tensor)]
-        self.total += sum(sizes)
-        if max(sizes, default=0) > MAX_ELEMENTS:
-            raise ValueError(f"a tensor of more than {MAX_ELEMENTS} elements")
-        if self.total > MAX_TOTAL_ELEMENTS:
-            raise ValueError(f"tensors of more than {MAX_TOTAL_ELEMENTS} elements in all")
-        return func(*args, **kwargs)
-
-    @staticmethod
-    def _is_data_dependent(func: Any, args: Any) -> bool:
-        if func is torch.ops.aten.index.Tensor:
-            # One mask selects at most what there is; a mask beside other indices may not.
-            indices = [i for i in args[1] if i is not None]
-            return len(indices) == 1 and indices[0].dtype == torch.bool
-        return func in _DATA_DEPENDENT
 
 
 def evaluate(
@@ -262,7 +60,7 @@ def evaluate(
         with seeded:
             if trust:
                 return _run(tree, names, location)
-            with _SizeGuard():
+            with SizeGuard():
                 return _Evaluator(source, names, location).visit(tree)
     except (RecursionError, MemoryError):
         raise InputError("the expression is nested too deeply", location) from None
@@ -380,7 +178,7 @@ class _Evaluator(ast.NodeVisitor):
 
     def refuse(self, node: ast.AST, construct: ast.AST) -> NoReturn:
         kind = type(construct).__name__
-        spoken = _SPOKEN.get(kind, f"'{kind.lower()}'")
+        spoken = SPOKEN.get(kind, f"'{kind.lower()}'")
         self.fail(node, f"{spoken} is not allowed in a deck expression", TRUST)
 
     # -- statements -----------------------------------------------------------------------
@@ -431,33 +229,33 @@ class _Evaluator(ast.NodeVisitor):
         self.check_name(node, node.id)
         if node.id in self.local:
             return self.local[node.id]
-        if node.id in _LIBRARIES:
-            return _LIBRARIES[node.id]
+        if node.id in LIBRARIES:
+            return LIBRARIES[node.id]
         if node.id == "tensor":
             return _tensor_of(self.names)
         if node.id in self.names:
             return self.names[node.id]
-        if node.id in _FUNCTIONS:
-            return _FUNCTIONS[node.id]
+        if node.id in FUNCTIONS:
+            return FUNCTIONS[node.id]
         if hasattr(builtins, node.id):
             self.fail(node, f"'{node.id}' is not allowed in a deck expression", TRUST)
-        known = {"tensor", *self.local, *_LIBRARIES, *self.names, *_FUNCTIONS}
+        known = {"tensor", *self.local, *LIBRARIES, *self.names, *FUNCTIONS}
         self.fail(node, f"unknown name '{node.id}'", suggest(node.id, known))
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
         if node.attr.startswith("_"):
             self.fail(node, f"the attribute '{node.attr}' is private", TRUST)
         value = self.visit(node.value)
-        if isinstance(value, _Library):
+        if isinstance(value, Library):
             if node.attr in value.own:
                 return value.own[node.attr]
             value, allowed, owner = value.module, value.allowed, value.module.__name__
         elif isinstance(value, torch.Tensor):
-            allowed, owner = _TENSOR, "a torch tensor"
+            allowed, owner = TENSOR, "a torch tensor"
         elif isinstance(value, type):
-            allowed, owner = _CONSTRUCTORS, value.__name__
+            allowed, owner = CONSTRUCTORS, value.__name__
         elif isinstance(getattr(value, "data", None), torch.Tensor):
-            allowed, owner = _TYPED, type(value).__name__
+            allowed, owner = TYPED, type(value).__name__
         else:
             self.fail(node, f"{_kind(value)} has no attributes in a deck expression", TRUST)
         if node.attr not in allowed:
@@ -483,7 +281,7 @@ class _Evaluator(ast.NodeVisitor):
             self.count(node, value)
         if not callable(function):
             self.fail(node, f"{_kind(function)} cannot be called")
-        if function in _ITERATING:
+        if function in ITERATING:
             for value in args:
                 if isinstance(value, torch.Tensor) and value.ndim:
                     self.spend(node, len(value))
@@ -519,7 +317,7 @@ class _Evaluator(ast.NodeVisitor):
     # -- operators ------------------------------------------------------------------------
 
     def apply(self, node: ast.AST, kind: ast.AST, *operands: Any) -> Any:
-        if type(kind) not in _OPERATORS:
+        if type(kind) not in OPERATORS:
             self.refuse(node, kind)
         if any(isinstance(value, str) for value in operands):
             self.fail(node, "text takes no operators in a deck expression", TRUST)
@@ -530,7 +328,7 @@ class _Evaluator(ast.NodeVisitor):
             integers = isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1
             if integers and base.bit_length() * exponent > MAX_BITS:
                 self.fail(node, "the integer power is too large; use floating-point numbers")
-        result = _OPERATORS[type(kind)](*operands)
+        result = OPERATORS[type(kind)](*operands)
         if isinstance(result, int) and result.bit_length() > MAX_BITS:
             self.fail(node, "the integer is too large; use floating-point numbers")
         return result

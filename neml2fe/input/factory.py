@@ -12,7 +12,8 @@ import torch
 from neml2fe.errors import suggest
 from neml2fe.implicit import NonlinearSystem
 from neml2fe.input import drivers, finite_element, models, tensors
-from neml2fe.input.deck import Block, Deck, FieldValue, read_deck
+from neml2fe.input.deck import Block, Deck, FieldValue
+from neml2fe.input.reader import read_deck
 from neml2fe.models import REGISTRY, Model
 from neml2fe.types import TypedTensor
 

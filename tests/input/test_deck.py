@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neml2fe.errors import InputError
-from neml2fe.input.deck import Block, Deck, FieldValue, parse_deck, read_deck
+from neml2fe.input.deck import Block, Deck, FieldValue
+from neml2fe.input.reader import parse_deck, read_deck
 
 DECK = """\
 # a comment with 'quotes' and [brackets]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neml2fe.errors import InputError, ModelError
-from neml2fe.input import expression
+from neml2fe.input import allowlist
 from neml2fe.input.expression import evaluate
 from neml2fe.types import SR2, TENSOR_TYPES, Scalar, dev
 
@@ -402,11 +402,11 @@ def test_rounding_to_a_billion_digits_ends() -> None:
 
 
 def test_listed_names_exist() -> None:
-    assert all(hasattr(torch, name) for name in expression._TORCH)
-    assert all(hasattr(torch.linalg, name) for name in expression._LINALG)
-    assert all(hasattr(math, name) for name in expression._MATH)
-    assert all(hasattr(torch.Tensor, name) for name in expression._TENSOR)
-    listed = expression._TORCH | expression._TENSOR | expression._LINALG
+    assert all(hasattr(torch, name) for name in allowlist._TORCH)
+    assert all(hasattr(torch.linalg, name) for name in allowlist._LINALG)
+    assert all(hasattr(math, name) for name in allowlist._MATH)
+    assert all(hasattr(torch.Tensor, name) for name in allowlist.TENSOR)
+    listed = allowlist._TORCH | allowlist.TENSOR | allowlist._LINALG
     assert not [name for name in listed if name.startswith("_") or name.endswith("_")]
 
 

@@ -115,11 +115,10 @@ def test_elastic_solution_of_lame(cell_type: str) -> None:
         )
         exact = lame_mises(point_radii(problem), 50.0)
         s_errors.append(np.abs(mises - exact).max() / exact.max())
-    print(cell_type, u_errors, s_errors)
     assert np.log2(u_errors[1] / u_errors[2]) > degree + 0.8
     assert np.log2(s_errors[1] / s_errors[2]) > degree - 0.2
-    assert u_errors[-1] < {1: 5e-3, 2: 2e-6}[degree]
-    assert s_errors[-1] < {1: 5e-2, 2: 1e-3}[degree]
+    assert u_errors[-1] < {1: 5e-3, 2: 5e-6}[degree]
+    assert s_errors[-1] < {1: 3e-2, 2: 2e-4}[degree]
 
 
 def test_first_yield() -> None:
@@ -228,17 +227,22 @@ def test_the_reference_itself() -> None:
 
 
 # --- elastic-plastic -------------------------------------------------------------------
-@pytest.mark.parametrize(("cell_type", "tolerance"), [("quad9", 1e-3), ("triangle6", 3e-3)])
-def test_pressure_and_displacement_with_hardening(cell_type: str, tolerance: float) -> None:
-    """From elastic over the limit pressure into the fully plastic regime."""
-    problem = cylinder(4, 16, cell_type, material("j2"))
-    reference = RadialCylinder(120, HARDENING)
-    errors = []
-    for pressure in PATH:
-        assert problem.advance(pressure).converged
-        errors.append(inner_displacement(problem) / reference.advance(pressure) - 1)
-    print(cell_type, errors)
-    assert np.abs(errors).max() < tolerance
+@pytest.mark.parametrize("cell_type", ["quad9", "triangle6"])
+def test_pressure_and_displacement_with_hardening(cell_type: str) -> None:
+    """From elastic over the limit pressure into the fully plastic regime. The error is largest
+    while the plastic front crosses the wall, since it crosses elements, and falls with h."""
+    partly, fully = [], []
+    for n in (2, 4, 8):
+        problem = cylinder(n, 2 * n + 2, cell_type, material("j2"))
+        reference = RadialCylinder(120, HARDENING)
+        errors = []
+        for pressure in PATH:
+            assert problem.advance(pressure).converged
+            errors.append(abs(inner_displacement(problem) / reference.advance(pressure) - 1))
+        partly.append(max(errors[1:3]))
+        fully.append(max(errors[3:]))
+    assert partly[2] < partly[0] / 4 and partly[2] < 1e-3
+    assert fully[2] < fully[0] / 4 and fully[2] < 1e-4
 
 
 def front(problem: Problem) -> float:
@@ -253,24 +257,22 @@ def test_plastic_zone_reaches_the_outside_at_the_limit_pressure() -> None:
     for part in (0.90, 0.97, 1.005):
         assert problem.advance(part * LIMIT).converged
         zones[part] = front(problem)
-    print(zones)
     assert 0.2 < zones[0.90] < zones[0.97] < 1.0
     assert zones[1.005] == 1.0
 
 
-def largest_pressure(problem: Problem) -> float:
-    """The largest pressure that is reached, in steps of LIMIT / 400 towards the end."""
-    reached = 0.0
-    for part in (0.6, 0.9, 0.95, 0.98, *np.arange(0.9825, 1.06, 0.0025)):
-        if not problem.advance(part * LIMIT).converged:
-            break
-        reached = part
-    return reached
-
-
 @pytest.mark.parametrize("cell_type", ["quad9", "triangle6"])
 def test_limit_pressure_of_perfect_plasticity(cell_type: str) -> None:
-    """No equilibrium is found more than 1 % above the limit, all of them up to 1 % below."""
-    reached = largest_pressure(cylinder(4, 12, cell_type, material("j2", 0.0)))
-    print(cell_type, reached)
-    assert 0.99 <= reached <= 1.01
+    """Equilibrium is found up to 1 % below the limit, and not 1 % above it."""
+    problem = cylinder(3, 8, cell_type, material("j2", 0.0))
+    for part in (0.6, 0.9, 0.96, 0.98, 0.99):
+        assert problem.advance(part * LIMIT).converged
+    assert not problem.advance(1.01 * LIMIT).converged
+
+
+def test_linear_quadrilaterals_lock() -> None:
+    """A limit of what is offered, stated: fully integrated linear quadrilaterals cannot flow at
+    constant volume everywhere, and carry a pressure at which the cylinder has collapsed."""
+    problem = cylinder(3, 8, "quad", material("j2", 0.0))
+    for part in (0.6, 0.9, 1.0, 1.02):
+        assert problem.advance(part * LIMIT).converged
