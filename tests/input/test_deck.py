@@ -361,7 +361,7 @@ def test_windows_line_ends(tmp_path: Path) -> None:
 
 def test_screen_stays_clean() -> None:
     script = (
-        "from neml2fe.input.deck import parse_deck\n"
+        "from neml2fe.input.reader import parse_deck\n"
         "from neml2fe.errors import InputError\n"
         "for text in ('[M]\\n[]\\n', '[M]', 'a = ${b}', \"[M]\\n x='1 # \\n[]\"):\n"
         "    try: kept = parse_deck(text)\n"
