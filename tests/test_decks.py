@@ -32,7 +32,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def test_every_deck_has_a_reference() -> None:
-    assert NAMES == sorted(p.stem for p in DECKS.glob("*.csv")) and len(NAMES) == 14
+    assert sorted(p.stem for p in DECKS.glob("*.csv")) == NAMES and len(NAMES) == 14
 
 
 @pytest.mark.parametrize("deck", NAMES)
@@ -45,7 +45,7 @@ def test_results_agree_with_the_reference(deck: str, tmp_path: Path) -> None:
     types = history(deck).types
     for name in [n for n in history(deck).outputs[-1]] + ["time"]:
         size = types[name].base_size() if name != "time" else 1
-        columns = [c for c in reference if c == name or size > 1 and c[: c.rfind("_")] == name]
+        columns = [c for c in reference if c == name or (size > 1 and c[: c.rfind("_")] == name)]
         assert len(columns) == size
         expected = np.stack([reference[c] for c in columns])
         got = np.stack([ours[c] for c in columns])

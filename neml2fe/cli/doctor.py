@@ -79,7 +79,8 @@ def report() -> list[Row]:
 def main() -> int:
     """Print the report as a table; the exit code is 0, since nothing optional is an error."""
     colours = {"ok": "green", "missing": "red", "note": "yellow"}
-    table = Table("component", "status", "detail", title="neml2fe doctor", title_justify="left")
+    table = Table("component", "status", title="neml2fe doctor", title_justify="left")
+    table.add_column("detail", overflow="fold")
     for component, status, detail in report():
         table.add_row(component, f"[{colours[status]}]{status}[/]", detail.replace("[", r"\["))
     Console().print(table)

@@ -77,7 +77,7 @@ class Problem:
         fields: Mapping[str, TimeFunction] | None = None,
         backend: str = "auto",
         petsc_options: Mapping[str, str | None] | None = None,
-        tolerance: float = 1e-10,
+        tolerance: float = 1e-12,
         device: str | torch.device = "cpu",
         comm: Any = None,
     ) -> None:

@@ -86,7 +86,7 @@
     type        = ChabochePlasticHardening
     C           = 42000.0
     g           = 520
-    A           = 1e-06
+    A           = 1e-4
     a           = 2.2
     back_stress = X1
   []
@@ -94,7 +94,7 @@
     type        = ChabochePlasticHardening
     C           = 9000.0
     g           = 55
-    A           = 1e-07
+    A           = 2e-5
     a           = 2.5
     back_stress = X2
   []

@@ -72,7 +72,7 @@ def gathered(problem: Problem) -> dict[str, NDArray[np.float64]]:
     fields = problem.point_fields()
     for name in fields[0]:
         values = [
-            v[name].numpy().reshape(b.n_elements, b.n_quadrature, -1)
+            v[name].numpy().reshape(b.n_elements, b.n_quadrature, *v[name].shape[1:])
             for b, v in zip(problem.blocks, fields, strict=True)
         ]
         for k, block in enumerate(gather_elements(local, values) or []):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -126,14 +127,16 @@ def test_reverse_mode_by_each_input_and_parameter(deck: str) -> None:
             moved = pure.total(along(pure.values, way, 0.1))
             assert close(moved, pure.total(pure.values), 1e-12), name
             continue
-        # Some enter so weakly that there is no V to see; that of all together is seen below.
-        errors = difference_errors(
-            lambda h, way=way: pure.total(along(pure.values, way, h)),
-            slope,
-            steps=[1e-3, 1e-4, 1e-5, 1e-6, 1e-7],
-            size=(gradient[name] * way[name]).abs().sum(),
-        )
-        assert min(errors) < 1e-8, f"{name}: {errors}"
+        # Each has its own best step; the V of all together is seen below.
+        size = (gradient[name] * way[name]).abs().sum()
+
+        def error(h: float, way: Raw = way, slope: Any = slope, size: Any = size) -> float:
+            (found,) = difference_errors(
+                lambda h: pure.total(along(pure.values, way, h)), slope, [h], size
+            )
+            return found
+
+        assert any(error(h) < 1e-8 for h in (1e-4, 1e-5, 1e-3, 1e-6, 1e-1, 1e-7)), name
 
 
 @core

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neml2fe.errors import InputError, ModelError
-from neml2fe.input import allowlist
+from neml2fe.input import allowlist, limits
 from neml2fe.input.expression import evaluate
 from neml2fe.types import SR2, TENSOR_TYPES, Scalar, dev
 
@@ -383,15 +382,14 @@ EXHAUSTING = [
 
 
 @pytest.mark.parametrize("expr", EXHAUSTING, ids=lambda e: e[:40])
+@pytest.mark.timeout(60)
 def test_work_and_memory_are_bounded(expr: str) -> None:
-    start = time.perf_counter()
     with pytest.raises(InputError):
         evaluate(expr, NAMES)
-    assert time.perf_counter() - start < 20.0
 
 
 def test_all_tensors_of_an_evaluation_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expression, "MAX_TOTAL_ELEMENTS", 10_000)
+    monkeypatch.setattr(limits, "MAX_TOTAL_ELEMENTS", 10_000)
     assert evaluate("torch.ones(4000).sum().item()", {}) == 4000.0
     with pytest.raises(InputError, match="more than 10000 elements in all"):
         evaluate("[torch.ones(4000) * i for i in range(10)]", {})

@@ -1,0 +1,110 @@
+"""The README's snippets and every example, at reduced size, as a newcomer would run them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from neml2fe import io
+
+ROOT = Path(__file__).parents[2]
+
+
+def neml2fe(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "neml2fe", *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def snippets() -> list[str]:
+    """The indented Python blocks of the README."""
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"(?:^    .*\n|^\n)+", text, flags=re.M)
+    dedented = ["\n".join(line[4:] for line in b.splitlines()) for b in blocks]
+    return [b for b in dedented if "import" in b]
+
+
+def test_first_snippet_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    os.chdir(ROOT)
+    exec(snippets()[0], {})
+    (claimed,) = re.findall(r"print\(.*# (.*)", snippets()[0])
+    assert capsys.readouterr().out.strip() == claimed
+
+
+def test_finite_elements_from_python(tmp_path: Path) -> None:
+    os.chdir(ROOT)
+    code = snippets()[1].replace('"out"', repr(str(tmp_path))).replace("end=4", "end=0.5")
+    space: dict[str, object] = {}
+    exec(code, space)
+    assert (tmp_path / "plate.png").stat().st_size > 10_000
+    assert space["run"].steps[-1].time == 0.5  # type: ignore[attr-defined]
+
+
+def test_material_point_example(tmp_path: Path) -> None:
+    """Fewer steps and rates; the faster test is the stronger one, as viscosity has it."""
+    deck = ROOT / "examples/material_point/uniaxial.i"
+    short = "torch.linspace(0.0, 1.0, 9)"
+    neml2fe(
+        "run", deck, "-o", tmp_path,
+        "--set", f"Tensors/path/expr={short}",
+        "--set", "Tensors/rates/expr=Scalar(torch.logspace(-4.0, -1.0, 2))",
+        cwd=tmp_path,
+    )  # fmt: skip
+    rows = io.read_table(tmp_path / "uniaxial.csv")
+    last = rows["step"] == 8
+    slow, fast = rows["stress_11"][last]
+    assert 300.0 < slow < 0.9 * fast
+    assert np.abs(rows["stress_22"]).max() < 1e-7
+    assert (tmp_path / "uniaxial.png").stat().st_size > 10_000
+    saved = torch.load(tmp_path / "uniaxial.pt", weights_only=True)
+    assert saved["output.8.stress"].shape == (2, 6)
+
+
+def test_perforated_plate_example(tmp_path: Path) -> None:
+    deck = ROOT / "examples/perforated_plate/plate.i"
+    done = neml2fe("run", deck, "-o", tmp_path, "--set", "Drivers/plate/end_time=0.6")
+    rows = io.read_table(tmp_path / "plate.csv")
+    assert rows["time"][-1] == 0.6
+    assert np.allclose(rows["top_reaction"], -rows["bottom_reaction"], rtol=1e-9, atol=1e-8)
+    for name in ("plate.pvd", "plate.csv", "plate.checkpoint", "plate.png", "plate_load.png"):
+        assert (tmp_path / name).exists()
+        assert name in done.stdout
+
+
+@pytest.mark.mpi
+def test_perforated_plate_example_on_two_ranks(tmp_path: Path) -> None:
+    pytest.importorskip("petsc4py")
+    deck = ROOT / "examples/perforated_plate/plate.i"
+    end = ("--set", "Drivers/plate/end_time=0.6")
+    neml2fe("run", deck, "-o", tmp_path / "one", *end)
+    neml2fe("run", "--ranks", "2", deck, "-o", tmp_path / "two", *end)
+    one, two = (io.read_table(tmp_path / n / "plate.csv") for n in ("one", "two"))
+    np.testing.assert_allclose(one["top_reaction"], two["top_reaction"], rtol=1e-9, atol=1e-8)
+
+
+def test_every_example_is_tested() -> None:
+    """A new example deck must come with a test here."""
+    decks = {
+        str(p.relative_to(ROOT / "examples"))
+        for p in (ROOT / "examples").rglob("*.i")
+        if "results" not in p.parts
+    }
+    assert decks == {
+        "steel.i",
+        "material_point/elasticity.i",
+        "material_point/uniaxial.i",
+        "perforated_plate/plate.i",
+    }
