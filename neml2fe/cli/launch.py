@@ -5,20 +5,22 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
 from neml2fe.errors import InputError
+
+TERMINAL = "NEML2FE_TERMINAL"
 
 
 def wanted_ranks(text: str) -> int:
     """The number that `--ranks` asks for; 'auto' is two where MPI and PETSc are found."""
     if text == "auto":
         missing = missing_for_mpi()
-        if missing:
-            print(f"running serially with SciPy where PETSc is absent: no {', '.join(missing)}")
-            return 1
-        return 2
+        if missing and "petsc4py" not in missing:  # without it, the solver says so itself
+            print(f"neml2fe: running on one rank: no {', '.join(missing)}", file=sys.stderr)
+        return 1 if missing else 2
     if not text.isdigit() or int(text) < 1:
         raise InputError(f"--ranks takes a positive number or 'auto', got '{text}'")
     return int(text)
@@ -47,9 +49,26 @@ def launch(ranks: int, words: list[str]) -> int:
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "OMPI_MCA_rmaps_base_oversubscribe": "1",
         "OMPI_MCA_orte_execute_quiet": "1",
-        # The launcher gives ranks a terminal of its own; ours decides what the table looks like.
+        TERMINAL: str(int(sys.stdout.isatty())),
         "COLUMNS": str(shutil.get_terminal_size().columns),
-        **({} if sys.stdout.isatty() else {"TERM": "dumb", "NO_COLOR": "1"}),
     }
     command = ["mpiexec", "-n", str(ranks), sys.executable, "-m", "neml2fe", *words]
-    return subprocess.run(command, env=environment, check=False).returncode
+    process = subprocess.Popen(command, env=environment)
+    # A launcher that dies by force may leave its ranks behind, so it is asked and awaited.
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        try:
+            process.wait(timeout=1.0)  # a terminal interrupts the launcher as well
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            process.wait()
+        raise
+
+
+def plain_output() -> None:
+    """Print without control characters, unless `launch` says that the user is at a terminal:
+    some launchers give the ranks a terminal of their own, wherever the output goes."""
+    if os.environ.get(TERMINAL) != "1":
+        os.environ["TERM"] = "dumb"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import neml2fe
-from neml2fe.errors import Error
+from neml2fe.errors import Error, InputError
 
 # How long a failed rank waits for the others to fail the same way before it stops them.
 _PATIENCE = 3.0
@@ -25,9 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(options)
     given.petsc = petsc
-    comm = communicator()
-    warnings.showwarning = functools.partial(_warn, comm)
+    comm = None
     try:
+        comm = communicator()
+        warnings.showwarning = functools.partial(_warn, comm)
         code: int = given.action(given, comm)
         return code
     except KeyboardInterrupt:
@@ -114,16 +115,25 @@ def _doctor(given: argparse.Namespace, comm: Any) -> int:
 
 
 def communicator() -> Any:
-    """The world of the MPI ranks when started by an MPI launcher, else None."""
-    launched = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "SLURM_STEP_NUM_TASKS")
-    size = next((os.environ[name] for name in launched if name in os.environ), None)
-    if size is None:
+    """The world of the MPI ranks when started by an MPI launcher, else None.
+
+    Raises `InputError` when the ranks cannot find each other: each would run, and write, the
+    whole problem.
+    """
+    sizes = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+    size = next((os.environ[name] for name in sizes if name in os.environ), "1")
+    if size == "1":
         return None
     try:
         from mpi4py import MPI
-    except ImportError:
-        return None
-    return MPI.COMM_WORLD if MPI.COMM_WORLD.size > 1 else None
+    except ImportError as error:
+        raise InputError(f"started on {size} ranks, but mpi4py is missing ({error})") from None
+    if MPI.COMM_WORLD.size == 1:
+        raise InputError(
+            f"the launcher started {size} processes, which MPI does not connect: mpiexec and "
+            "mpi4py belong to different MPI libraries; see `neml2fe doctor`"
+        )
+    return MPI.COMM_WORLD
 
 
 def _warn(comm: Any, message: Warning | str, *_: Any) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from neml2fe import io
 from neml2fe.cli import launch
-from neml2fe.errors import Error, InputError, suggest
+from neml2fe.errors import Error, InputError, OutputError, suggest
 
 
 def run(given: argparse.Namespace, comm: Any) -> int:
@@ -22,6 +22,8 @@ def run(given: argparse.Namespace, comm: Any) -> int:
     source = load_input(given.deck, given.set, given.trust)
     driver = source.get_driver(_chosen(source.drivers, given))
     directory = Path(given.output or Path(given.deck).parent / "results")
+    if directory.exists() and not directory.is_dir():
+        raise OutputError(f"the folder for the results, {directory}, is a file")
     if not isinstance(driver, FiniteElementDriver):
         if given.resume is not None:
             raise InputError("only finite-element runs can be resumed")
@@ -29,9 +31,12 @@ def run(given: argparse.Namespace, comm: Any) -> int:
             _material(driver, directory, given.quiet)
         return 0
     if comm is None:
-        ranks = launch.wanted_ranks(given.ranks)
+        serial = given.ranks == "auto" and driver.backend == "scipy"
+        ranks = 1 if serial else launch.wanted_ranks(given.ranks)
         if ranks > 1:
             return launch.launch(ranks, _words(given))
+    else:
+        launch.plain_output()
     _share_threads(comm)
     resume = None
     if given.resume is not None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from neml2fe.errors import InputError, MeshError, suggest
 from neml2fe.fem.algebra import Algebra
@@ -53,11 +54,11 @@ class Constraints:
 
     def _find_overlaps(self) -> list[tuple[int, int]]:
         """Pairs of conditions that share dofs, on any rank."""
-        n = len(self.conditions)
-        shared = np.zeros((n, n))
-        for i in range(n):
-            for j in range(i):
-                shared[i, j] = len(np.intersect1d(self.dofs[i], self.dofs[j]))
+        owners = np.repeat(np.arange(len(self.dofs)), [len(dofs) for dofs in self.dofs])
+        dofs = np.concatenate([*self.dofs, np.empty(0, dtype=np.int64)])
+        shape = (len(self.mask), len(self.dofs))
+        incidence = csr_array((np.ones(len(dofs)), (dofs, owners)), shape=shape)
+        shared = np.tril((incidence.T @ incidence).toarray(), k=-1)
         shared = self._algebra.allreduce(shared)
         return [(int(i), int(j)) for i, j in np.argwhere(shared > 0)]
 

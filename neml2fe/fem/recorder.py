@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neml2fe import io
-from neml2fe.errors import InputError, OutputError
+from neml2fe.errors import InputError, OutputError, suggest
 from neml2fe.fem.collective import collectively
 from neml2fe.fem.conditions import Dirichlet
 from neml2fe.fem.distribution import (
@@ -20,8 +21,12 @@ from neml2fe.fem.distribution import (
     scatter_nodes,
 )
 from neml2fe.fem.problem import Problem, StepResult
+from neml2fe.io.paths import cannot_write
 
 Blocks = list[NDArray[Any]]
+
+EQUIVALENT_PLASTIC_STRAIN = "equivalent_plastic_strain"
+MISES = "stress_mises"
 
 
 class Recorder:
@@ -50,6 +55,8 @@ class Recorder:
         self._series = io.VtuSeries(self.directory, stem)
         self._table: io.TableWriter | None = None
         self._last: dict[str, Blocks] | None = None
+        self._figure: str | None = None
+        self._written = self._saved = -math.inf  # times of the last fields and checkpoint
         self.files: list[tuple[Path, str]] = []
 
     def _gather_cells(self) -> list[tuple[str, NDArray[np.int64]]]:
@@ -65,14 +72,37 @@ class Recorder:
     def checkpoint_path(self) -> Path:
         return self.directory / f"{self.stem}.checkpoint"
 
+    @property
+    def picture_path(self) -> Path:
+        return self.directory / f"{self.stem}.png"
+
+    @property
+    def curve_path(self) -> Path:
+        return self.directory / f"{self.stem}_load.png"
+
     # --- during the run ----------------------------------------------------------------
-    def start(self, resumed: bool) -> None:
+    def start(self, resumed: bool, figure: str | None = None) -> None:
         """Open the table and the series: anew with the initial state, or where `Problem.time`
-        says that a checkpoint was taken."""
+        says that a checkpoint was taken.
+
+        A new run removes the checkpoint and figures of an earlier one, which would not fit it.
+        `figure` is the scalar field to draw at the end; by default the equivalent plastic
+        strain, or else the von Mises stress. Raises `InputError` if there is no such field.
+        """
         problem = self.problem
         row = problem.load_row()
+        scalars = [n for n, v in problem.point_fields()[0].items() if v.ndim == 1]
+        scalars.append(MISES)
+        if figure is not None and figure not in scalars:
+            raise InputError(f"no scalar field '{figure}' to draw{suggest(figure, scalars)}")
+        usual = EQUIVALENT_PLASTIC_STRAIN if EQUIVALENT_PLASTIC_STRAIN in scalars else MISES
+        self._figure = figure or usual
+        if resumed:
+            self._written = self._saved = problem.time
 
         def open_files() -> None:
+            if not resumed:
+                self._remove_earlier()
             columns = ["step", "time", "dt", "newton_iterations", *row]
             resume_at = problem.time if resumed else None
             self._table = io.TableWriter(
@@ -86,12 +116,26 @@ class Recorder:
             self._write_row(0, 0.0, 0, row)
             self._write_fields()
 
+    def _remove_earlier(self) -> None:
+        for path in (self.checkpoint_path, self.picture_path, self.curve_path):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise cannot_write(path, error) from error
+
     def record(self, step: int, dt: float, result: StepResult, last: bool, next_dt: float) -> None:
         """Write what is due after step number `step`; `next_dt` goes into the checkpoint."""
         self._write_row(step, dt, result.iterations, self.problem.load_row())
         if last or step % self.every == 0:
             self._write_fields()
         if last or (self.checkpoint_every and step % self.checkpoint_every == 0):
+            self.save_checkpoint(step, next_dt)
+
+    def save_last(self, step: int, next_dt: float) -> None:
+        """Write fields and checkpoint of the last good step, number `step`, where not yet done."""
+        if self._written < self.problem.time:
+            self._write_fields()
+        if self._saved < self.problem.time and step > 0:
             self.save_checkpoint(step, next_dt)
 
     def _on_root(self, action: Any) -> Any:
@@ -109,6 +153,7 @@ class Recorder:
     def _write_fields(self) -> None:
         problem = self.problem
         local = problem.local
+        self._written = problem.time
         u = gather_nodes(local, problem.u.reshape(-1, local.dim)[: local.n_owned])
         fields: dict[str, Blocks] = {}
         for name in problem.point_fields()[0]:
@@ -118,7 +163,7 @@ class Recorder:
             ]
             fields[name] = gather_elements(local, per_block) or []
             if name == "stress":
-                fields["stress_mises"] = [io.mises(s) for s in fields[name]]
+                fields[MISES] = [io.mises(s) for s in fields[name]]
 
         def write() -> None:
             assert u is not None and self._points is not None
@@ -142,6 +187,7 @@ class Recorder:
         of ranks can go on from it."""
         problem = self.problem
         local = problem.local
+        self._saved = problem.time
         arrays: dict[str, Any] = {
             "displacement": gather_nodes(local, problem.u.reshape(-1, local.dim)[: local.n_owned])
         }
@@ -202,58 +248,47 @@ class Recorder:
         return int(meta["step"]), float(meta["next_dt"])
 
     # --- the end -----------------------------------------------------------------------
-    def finish(self, field: str | None = None) -> list[tuple[Path, str]]:
-        """Close the files, draw the figures, and list what was written (on rank 0).
-
-        `field` is the one to draw; by default the equivalent plastic strain, or else the
-        von Mises stress.
-        """
+    def finish(self) -> list[tuple[Path, str]]:
+        """Close the files, draw the figures, and list what was written (on rank 0)."""
 
         def close() -> None:
             assert self._table is not None
             self._table.close()
-            self.files = [
+            files = [
                 (self._series.path, "fields for ParaView"),
                 (self._table.path, "load table"),
                 (self.checkpoint_path, "checkpoint to continue from"),
             ]
+            self.files = [(path, what) for path, what in files if path.exists()]
             try:
-                self.files += self._figures(field)
+                self.files += self._figures()
             except ImportError:
                 self.files.append((Path("-"), "no figures: pip install 'neml2fe[figures]'"))
 
         collectively(self.problem.comm, self._on_root(close), every_rank=True)
         return self.files
 
-    def _figures(self, field: str | None) -> list[tuple[Path, str]]:
-        assert self._last is not None and self._points is not None
-        scalars = [n for n, v in self._last.items() if v[0].ndim == 1]
-        preferred = [n for n in (field, "equivalent_plastic_strain", "stress_mises") if n]
-        name = next((n for n in preferred if n in scalars), None)
-        if field is not None and name != field:
-            raise InputError(f"no scalar field '{field}' to draw; there are {scalars}")
+    def _figures(self) -> list[tuple[Path, str]]:
         drawn = []
-        if name is not None:
+        assert self._figure is not None and self._points is not None
+        label = self._figure.replace("_", " ")
+        if self._last is not None:  # nothing new after a resumed run that was at its end
             path = io.figures.field(
-                self.directory / f"{self.stem}.png",
+                self.picture_path,
                 self._points,
                 self._cells,
-                self._last[name],
+                self._last[self._figure],
                 displacement=self._last["displacement"][0],
-                label=name.replace("_", " "),
+                label=label,
                 title=f"{self.stem}, time {self.problem.time:g}",
             )
-            drawn.append((path, f"figure of the {name.replace('_', ' ')}"))
+            drawn.append((path, f"figure of the {label}"))
         watched = self.watched()
         if watched is not None:
             rows = io.read_table(self.directory / f"{self.stem}.csv")
             x, y = rows[f"{watched}_displacement"], rows[f"{watched}_reaction"]
             path = io.figures.load_curve(
-                self.directory / f"{self.stem}_load.png",
-                x,
-                y,
-                f"displacement of {watched}",
-                f"reaction of {watched}",
+                self.curve_path, x, y, f"displacement of {watched}", f"reaction of {watched}"
             )
             drawn.append((path, "load curve"))
         return drawn

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time as clock
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from neml2fe import io
+from neml2fe.errors import ConvergenceError, Error, InputError
 from neml2fe.fem.conditions import functions_of
 from neml2fe.fem.functions import breakpoints
 from neml2fe.fem.problem import Problem, StepResult
@@ -46,9 +49,10 @@ def simulate(
 ) -> Run:
     """March `problem` to `stepping.end`. Collective.
 
-    Steps end at the breakpoints of the conditions' functions as well. `resume` is a
-    checkpoint to continue from (needs a `recorder`). Raises `ConvergenceError` when the
-    smallest step fails; the files then hold everything up to the last good step.
+    Steps end at the breakpoints of the functions of conditions and fields as well. `resume`
+    is a checkpoint to continue from (needs a `recorder`). Raises `ConvergenceError` when the
+    smallest step fails, `InputError` when a function of time gives no finite number; the
+    files then hold everything up to the last good step.
     """
     run = Run()
     started = clock.perf_counter()
@@ -57,8 +61,10 @@ def simulate(
     if resume is not None:
         assert recorder is not None, "resuming needs a recorder"
         step, dt = recorder.restore(resume)
-    stops = [t for c in problem.conditions for f in functions_of(c) for t in breakpoints(f)]
-    stepping.stops = sorted({*stepping.stops, *stops})
+        dt = stepping.within_limits(dt)
+    functions = [f for c in problem.conditions for f in functions_of(c)]
+    functions += problem.fields.values()
+    stepping.stops = sorted({*stepping.stops, *(t for f in functions for t in breakpoints(f))})
     watched = recorder.watched() if recorder else None
     column = f"{watched}_reaction" if watched else None
     table = io.StepTable(
@@ -70,15 +76,19 @@ def simulate(
     with table:
         table.event(_headline(problem), style="")
         if recorder is not None:
-            recorder.start(resumed=resume is not None)
+            recorder.start(resumed=resume is not None, figure=figure)
+        if problem.time >= stepping.end:
+            table.event(f"nothing to do: time {problem.time:g} is reached already")
         failed = 0
         while problem.time < stepping.end:
             time, size = stepping.limited(problem.time, dt)
-            result = problem.advance(time, table.iteration)
+            with _closing(table, recorder, step, dt, InputError):
+                result = problem.advance(time, table.iteration)
             if not result.converged:
                 run.rejected += 1
                 failed += result.failed_points
-                dt = stepping.after_failure(problem.time, size, result.reason)
+                with _closing(table, recorder, step, size, ConvergenceError):
+                    dt = stepping.after_failure(problem.time, size, result.reason)
                 table.event(f"cutback: dt {size:.3g} -> {dt:.3g}: {result.reason}")
                 continue
             step += 1
@@ -102,9 +112,23 @@ def simulate(
                 recorder.record(step, size, result, last, dt)
         run.wall = clock.perf_counter() - started
         if recorder is not None:
-            run.files = recorder.finish(figure)
+            run.files = recorder.finish()
             table.finish(run.files)
     return run
+
+
+@contextmanager
+def _closing(
+    table: io.StepTable, recorder: Recorder | None, step: int, dt: float, kind: type[Error]
+) -> Iterator[None]:
+    """At an error of this kind, which strikes every rank alike, write the last good step."""
+    try:
+        yield
+    except kind:
+        if recorder is not None:
+            recorder.save_last(step, dt)
+            table.finish(recorder.finish())
+        raise
 
 
 def _headline(problem: Problem) -> str:

@@ -60,6 +60,11 @@ class TimeStepping:
             dt = 0.5 * left
         return time + dt, dt
 
+    def within_limits(self, dt: float) -> float:
+        """`dt`, such as that of a checkpoint, brought between `dt_min` and `dt_max`."""
+        assert self.dt_min is not None and self.dt_max is not None
+        return min(max(dt, self.dt_min), self.dt_max)
+
     def after_success(self, dt: float, iterations: int) -> float:
         assert self.dt_max is not None
         return min(dt * self.growth, self.dt_max) if iterations <= self.easy_iterations else dt

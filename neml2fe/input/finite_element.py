@@ -93,6 +93,10 @@ class Expression:
         value = evaluate(self.text.as_str(), {"t": t}, self.text.location, self.trust)
         if not isinstance(value, (int, float, torch.Tensor)):
             raise self.text.error(f"the expression gives a {type(value).__name__}, not a number")
+        if isinstance(value, torch.Tensor) and value.numel() != 1:
+            raise self.text.error(
+                f"the expression gives a tensor of shape {tuple(value.shape)}, not a number"
+            )
         return float(value)
 
 
@@ -209,6 +213,7 @@ class FiniteElementDriver:
         quiet: bool = False,
     ) -> fem.Run:
         """Carry out the run, writing into `directory`. Collective."""
+        _check_device(self.device)
         root = comm is None or comm.rank == 0
         mesh = collectively(comm, self.mesh.load if root else lambda: None, every_rank=True)
         problem = fem.Problem(
@@ -306,11 +311,27 @@ def _fields(source: Input, block: Block) -> dict[str, TimeFunction]:
     return {name: time_function(source, values, word) for name, word in pairs}
 
 
+def _check_device(name: str) -> None:
+    """Raises `InputError` unless numbers can be put on the device and read back."""
+    try:
+        torch.zeros(1, dtype=torch.float64, device=name).cpu()
+    except (RuntimeError, AssertionError, TypeError) as error:
+        known = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"device '{name}' cannot be used here ({reason}); found: {', '.join(known)}"
+        ) from None
+
+
 def parse_petsc_options(text: str) -> dict[str, str | None]:
     """`-ksp_type cg -pc_type gamg -ksp_monitor` to a mapping; flags have the value None."""
     options: dict[str, str | None] = {}
     last = ""
-    for word in shlex.split(text):
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"PETSc options: {error} in {text}") from None
+    for word in words:
         is_number = word[:1] == "-" and word[1:2].isdigit()
         if word.startswith("-") and not is_number:
             last = word.lstrip("-")

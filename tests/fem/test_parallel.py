@@ -86,7 +86,7 @@ def test_histories_agree_with_scipy(case: str, ranks: int, run: Run) -> None:
     errors = difference(found, expected)
     assert {"u", "stress/0", "equivalent_plastic_strain/0"} <= set(errors)
     assert max(errors.values()) <= 1e-9, errors
-    assert expected["equivalent_plastic_strain/0"].max() > 0.01
+    assert expected["equivalent_plastic_strain/0"].max() > 5e-3
     assert len(found["iterations"]) == len(TIMES)
     if case.startswith("mixed") and ranks == 4:
         assert (found["cells"] == 0).any(), "some rank should hold no triangles"
