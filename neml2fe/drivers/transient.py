@@ -10,7 +10,7 @@ from neml2fe.drivers.prescribed import check_histories, check_initial, check_inp
 from neml2fe.drivers.result import History, Progress
 from neml2fe.errors import InputError
 from neml2fe.implicit import Status, recorded_solves
-from neml2fe.material import current_name, lags
+from neml2fe.material import current_name, split_lag
 from neml2fe.models import Model
 from neml2fe.types import R2, Scalar, TypedTensor
 
@@ -69,6 +69,7 @@ class TransientDriver:
         history.inputs.append(first)
         history.outputs.append({n: v.data for n, v in self.initial.items()})
         past: list[dict[str, torch.Tensor]] = [{**first, **history.outputs[0]}]
+        depth = max(split_lag(name)[1] for name in self.model.input_spec) or 1
         for step in range(1, self.n_steps + 1):
             inputs = {n: v[step].data for n, v in self.prescribed.items()}
             inputs.update(self._old_values(past))
@@ -79,7 +80,7 @@ class TransientDriver:
             raw = {n: v.data for n, v in outputs.items()}
             history.inputs.append(inputs)
             history.outputs.append(raw)
-            past = [{**inputs, **raw}, *past][:3]
+            past = [{**inputs, **raw}, *past][:depth]
             if progress is not None:
                 progress(step, self.n_steps)
         return history
@@ -88,12 +89,9 @@ class TransientDriver:
         """Values of the `x~k` inputs that are known; before the first step, those of step 0."""
         found = {}
         for name in self.model.input_spec:
-            base = current_name(name)
-            if name == base:
-                continue
-            lag = next(k for k in range(1, 100) if lags(base, k) == name)
-            source = past[min(lag, len(past)) - 1]
-            if base in source:
+            base, lag = split_lag(name)
+            source = past[min(max(lag, 1), len(past)) - 1]
+            if lag and base in source:
                 found[name] = source[base]
         return found
 

@@ -1,6 +1,14 @@
 """The batched quadrature-point interface between materials and host codes."""
 
-from neml2fe.material.history import current_name, is_old, lags
+from neml2fe.material.history import current_name, is_old, lags, split_lag
 from neml2fe.material.point import Material, PointCotangents, PointResult
 
-__all__ = ["Material", "PointCotangents", "PointResult", "current_name", "is_old", "lags"]
+__all__ = [
+    "Material",
+    "PointCotangents",
+    "PointResult",
+    "current_name",
+    "is_old",
+    "lags",
+    "split_lag",
+]

@@ -83,7 +83,8 @@ class Material:
             if spec[name] not in (SR2, R2):
                 raise ModelError(f"material: {role} '{name}' must be an SR2 or R2 variable")
         driven = {self.strain, self.time}
-        olds = [n for n in self.inputs if is_old(n) and current_name(n) != self.time]
+        self._times = (time, lags(time, 1))  # handed over by the caller; older ones are state
+        olds = [n for n in self.inputs if is_old(n) and n not in self._times]
         self.state_spec: Spec = {lags(n, -1): self.inputs[n] for n in olds}
         for name in self.state_spec:
             base = current_name(name)
@@ -132,7 +133,7 @@ class Material:
         that fails is reported in `status`; the others are unaffected.
         """
         inputs = self._inputs(strain, state, time, dt, fields)
-        typed = {n: self.inputs[n](v) for n, v in inputs.items()}
+        typed = {n: kind(inputs[n]) for n, kind in self.inputs.items()}
         slope = None
         with recorded_solves() as log, torch.no_grad():
             if tangent:
@@ -168,9 +169,11 @@ class Material:
         """
         inputs = self._inputs(strain, state, time, dt, fields)
         sources = {
-            n: v.detach().clone().requires_grad_() for n, v in inputs.items() if self._keyed(n)
+            n: v.detach().clone().requires_grad_()
+            for n, v in inputs.items()
+            if n not in self._times
         }
-        typed = {n: self.inputs[n](sources.get(n, v)) for n, v in inputs.items()}
+        typed = {n: kind(sources.get(n, inputs[n])) for n, kind in self.inputs.items()}
         parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         with torch.enable_grad():
             values = {n: v.data for n, v in self.model.evaluate(typed).items()}
@@ -191,9 +194,6 @@ class Material:
             fields={n: by_input[n] for n in self.field_spec},
             parameters=dict(zip(parameters, gradients[len(sources) :], strict=True)),
         )
-
-    def _keyed(self, name: str) -> bool:
-        return current_name(name) != self.time
 
     def _inputs(
         self,
@@ -230,10 +230,7 @@ class Material:
                     )
                 given[lags(name, 1) if role == "state" else name] = values[name]
         now = torch.as_tensor(time, dtype=strain.dtype, device=strain.device)
-        for name in self.inputs:
-            if current_name(name) == self.time:
-                given[name] = now - dt if is_old(name) else now
-        return {name: given[name] for name in self.inputs}
+        return {**given, **dict(zip(self._times, (now, now - dt), strict=True))}
 
     def _next(self, values: State, inputs: State) -> State:
         """The state after the step, from the model's outputs and inputs."""

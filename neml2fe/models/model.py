@@ -270,12 +270,12 @@ class Model(torch.nn.Module):
         if not self._runtime and not self._nested:
             yield
             return
-        for symbol, variable in self._runtime.items():
-            self._bound[symbol] = values[variable]
-        for symbol, provider in self._nested.items():
-            inputs = {name: values[name] for name in provider.input_spec}
-            (self._bound[symbol],) = provider._evaluate(inputs).values()
         try:
+            for symbol, variable in self._runtime.items():
+                self._bound[symbol] = values[variable]
+            for symbol, provider in self._nested.items():
+                inputs = {name: values[name] for name in provider.input_spec}
+                (self._bound[symbol],) = provider._evaluate(inputs).values()
             yield
         finally:
             self._bound.clear()

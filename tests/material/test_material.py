@@ -11,7 +11,7 @@ from ladder import DECKS, assert_v, close, f64, randn
 import neml2fe
 import neml2fe.models as m
 from neml2fe.errors import ConvergenceError, ModelError
-from neml2fe.implicit import Status
+from neml2fe.implicit import ImplicitUpdate, Newton, Status
 from neml2fe.material import Material
 from neml2fe.models import ComposedModel, Model
 
@@ -296,3 +296,26 @@ def test_points_stay_on_their_device() -> None:
     bar = gpu.vjp(strain.cuda(), moved, time, dt, torch.ones(3, 6).double().cuda())
     assert bar.strain.is_cuda and all(g.is_cuda for g in bar.parameters.values())
     assert all(v.is_cuda for v in gpu.initial_state(2, device="cuda").values())
+
+
+def test_linear_extrapolation_sees_two_steps_back() -> None:
+    """The times that a predictor needs beyond the last step are state like any other."""
+    constant = model_of("perzyna_voce")
+    linear = ImplicitUpdate(
+        equation_system=constant.equation_system,
+        solver=Newton(),
+        predictor=m.LinearExtrapolationPredictor(
+            unknowns_SR2=["stress"], unknowns_Scalar=["equivalent_plastic_strain"]
+        ),
+    )
+    material, plain = Material(linear), Material(constant)
+    assert {"t~1", "stress~1"} <= set(material.state_spec)
+    direction = torch.tensor([[0.02, -0.009, -0.008, 0.002, 0.0, 0.004]], dtype=torch.float64)
+    state, other = material.initial_state(1), plain.initial_state(1)
+    for k, time in enumerate((1.0, 1.5, 2.5), start=1):
+        dt = time - {1: 0.0, 2: 1.0, 3: 1.5}[k]
+        result = material.update(0.1 * time * direction, state, time, dt)
+        reference = plain.update(0.1 * time * direction, other, time, dt)
+        state, other = result.state, reference.state
+        torch.testing.assert_close(result.stress, reference.stress, rtol=1e-9, atol=1e-9)
+    assert float(state["t~1"]) == 1.5
