@@ -23,7 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options, petsc = _split(words)
     parser = _parser()
-    given = parser.parse_args(options)
+    given, rest = parser.parse_known_args(options)
+    if rest and given.action is _run and given.driver is None and not rest[0].startswith("-"):
+        given.driver = rest.pop(0)  # argparse misses it where options stand before it
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     given.petsc = petsc
     comm = None
     try:

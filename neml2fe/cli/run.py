@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from neml2fe import io
 from neml2fe.cli import launch
 from neml2fe.errors import Error, InputError, OutputError, suggest
@@ -17,7 +15,7 @@ from neml2fe.errors import Error, InputError, OutputError, suggest
 def run(given: argparse.Namespace, comm: Any) -> int:
     """Run the chosen driver; the exit code."""
     from neml2fe.input import load_input
-    from neml2fe.input.finite_element import FiniteElementDriver, parse_petsc_options
+    from neml2fe.input.simulation import FiniteElementDriver, parse_petsc_options
 
     source = load_input(given.deck, given.set, given.trust)
     driver = source.get_driver(_chosen(source.drivers, given))
@@ -82,7 +80,6 @@ def _share_threads(comm: Any) -> None:
 def _material(run: Any, directory: Path, quiet: bool) -> None:
     """Run a material-point driver and write its table, figure and result dictionary. After a
     failure the steps before it are written all the same."""
-    console = Console(quiet=quiet)
     with io.Progress(run.driver.n_steps, run.name, silent=quiet) as progress:
         failure: Error | None = None
         try:
@@ -94,8 +91,9 @@ def _material(run: Any, directory: Path, quiet: bool) -> None:
     files = history.report(directory, run.name)
     if run.save_as is not None:
         files.append((history.save(run.save_as), "result dictionary"))
-    console.print("Files written:")
-    for path, what in files:
-        console.print(f"  {path}  {what}", highlight=False)
+    if not quiet:
+        print("Files written:")
+        for path, what in files:
+            print(f"  {path}  {what}")
     if failure is not None:
         raise failure

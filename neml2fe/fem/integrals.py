@@ -50,6 +50,12 @@ class ElementBlock:
     def n_points(self) -> int:
         return self.n_elements * self.n_quadrature
 
+    def position(self, point: int, nodes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Coordinates `(dim,)` of quadrature point number `point`."""
+        element, q = divmod(point, self.n_quadrature)
+        corners = self.dofs[element, :: self.kinematics.dim] // self.kinematics.dim
+        return self.shapes[q].cpu().numpy() @ nodes[corners]
+
     def _chunks(self) -> Iterator[tuple[slice, torch.Tensor]]:
         """Slices of elements with their strain operators `(e, q, c, k*dim)`."""
         per_element = self.n_quadrature * len(self.kinematics.components) * self.dofs.shape[1]

@@ -18,6 +18,7 @@ from neml2fe.fem.algebra import Algebra, DofLayout, Tolerances, make_algebra
 from neml2fe.fem.collective import collectively
 from neml2fe.fem.conditions import Condition, Dirichlet
 from neml2fe.fem.distribution import LocalMesh, distribute
+from neml2fe.fem.failure import FailedPoint, of_any_rank
 from neml2fe.fem.functions import TimeFunction, value_at
 from neml2fe.fem.integrals import ElementBlock
 from neml2fe.fem.loads import Constraints, Loads
@@ -116,6 +117,7 @@ class Problem:
         self.unbalanced: Array = np.zeros(local.n_owned * local.dim)
         self._trial: list[PointResult] = []  # results of the last update, accepted or not
         self._evaluated_at: Array | None = None
+        self._failed_strain: tuple[float, float, torch.Tensor] | None = None
         self._diagonal: float | None = None
 
     def _check_material(self) -> None:
@@ -173,12 +175,14 @@ class Problem:
         forces = torch.zeros_like(displacement)
         error: Exception | None = None
         try:
-            self._trial = []
+            self._trial, self._failed_strain = [], None
             for block, state in zip(self.blocks, self.states, strict=True):
                 strain = block.strain(displacement)
                 result = self.material.update(strain, state, time, dt, self._fields(time, block))
                 block.add_forces(result.stress, forces)
                 self._trial.append(result)
+                if self._failed_strain is None and len(result.failed):
+                    self._failed_strain = time, dt, strain[result.failed[0]]
         except Exception as failure:
             error = failure
         self.algebra.raise_together(error)
@@ -193,6 +197,27 @@ class Problem:
                 (block.n_points, *base), value, dtype=torch.float64, device=self.device
             )
         return found
+
+    def failed_point(self) -> FailedPoint | None:
+        """A point that failed in the last evaluation of the residual, if any did. Collective."""
+        mine = None
+        if self._failed_strain is not None:
+            time, dt, strain = self._failed_strain
+            k = next(k for k, result in enumerate(self._trial) if len(result.failed))
+            block, state, point = self.blocks[k], self.states[k], self._trial[k].failed[0]
+            element = int(point) // block.n_quadrature
+            fields = self._fields(time, block)
+            mine = FailedPoint(
+                element=int(self.local.elements[k][element]),
+                cell_type=block.cell_type,
+                position=block.position(int(point), self.local.points),
+                time=time,
+                dt=dt,
+                strain=strain.cpu().numpy(),
+                state={n: v[point].cpu().numpy() for n, v in state.items()},
+                fields={n: v[point].cpu().numpy() for n, v in fields.items()},
+            )
+        return of_any_rank(self.comm, mine)
 
     def _failed_here(self) -> int:
         return sum(len(result.failed) for result in self._trial)
@@ -259,7 +284,7 @@ class Problem:
         atol = max(self.tolerance * scale, noise, 1e-300)
         result = algebra.solve_nonlinear(residual, jacobian, x0, monitor, atol)
         failed = algebra.allreduce(self._failed_here())
-        if not result.converged:
+        if failed or not result.converged:
             reason = result.reason
             if failed:
                 reason = f"{failed} of {self.n_points} points did not converge"

@@ -193,7 +193,10 @@ class Recorder:
         }
         for name in problem.material.state_spec:
             per_block = [
-                state[name].reshape(block.n_elements, block.n_quadrature, -1).cpu().numpy()
+                state[name]
+                .reshape(block.n_elements, block.n_quadrature, *state[name].shape[1:])
+                .cpu()
+                .numpy()
                 for block, state in zip(problem.blocks, problem.states, strict=True)
             ]
             gathered = gather_elements(local, per_block) or []

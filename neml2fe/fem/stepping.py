@@ -70,12 +70,11 @@ class TimeStepping:
         return min(dt * self.growth, self.dt_max) if iterations <= self.easy_iterations else dt
 
     def after_failure(self, time: float, dt: float, reason: str) -> float:
-        """The size to try next. Raises `ConvergenceError` below `dt_min`."""
+        """The size to try next. Raises `ConvergenceError` when `dt_min` itself has failed."""
         assert self.dt_min is not None
-        smaller = dt * self.cutback
-        if smaller < self.dt_min:
+        if dt <= self.dt_min * (1.0 + 1e-9):
             raise ConvergenceError(
                 f"no convergence at time {time:g} with the smallest step {dt:g} "
                 f"(dt_min = {self.dt_min:g}): {reason}"
             )
-        return smaller
+        return max(dt * self.cutback, self.dt_min)

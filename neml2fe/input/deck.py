@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from neml2fe.errors import Error, InputError, suggest
 
@@ -36,6 +37,12 @@ class FieldValue:
     def as_str(self) -> str:
         """The text, as it stands."""
         return self.text
+
+    def as_path(self) -> Path:
+        """A path, relative to the file that this field stands in (for one given on the command
+        line, to the working directory)."""
+        file = self.where.rpartition(":")[0]
+        return Path(file).parent / self.text
 
     def as_float(self) -> float:
         return self._float(self.text)
@@ -144,11 +151,13 @@ def located(block: Block) -> Iterator[None]:
 
 @dataclass
 class Deck:
-    """A whole deck: top-level fields, and sections by name, in the order of the file."""
+    """A whole deck: top-level fields, and sections by name, in the order of the file, with
+    the `overrides` that were applied to it."""
 
     path: str
     fields: dict[str, FieldValue] = field(default_factory=dict)
     sections: dict[str, Block] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
 
     def blocks(self, section: str) -> list[Block]:
         """The blocks of a section; none if the deck lacks the section."""

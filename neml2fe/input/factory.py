@@ -11,7 +11,7 @@ import torch
 
 from neml2fe.errors import suggest
 from neml2fe.implicit import NonlinearSystem
-from neml2fe.input import drivers, finite_element, models, tensors
+from neml2fe.input import drivers, finite_element, models, simulation, tensors
 from neml2fe.input.deck import Block, Deck, FieldValue
 from neml2fe.input.reader import read_deck
 from neml2fe.models import REGISTRY, Model
@@ -45,10 +45,10 @@ SECTIONS: dict[str, Section] = {
         lambda: finite_element.CONDITION_FIELDS, finite_element.build_condition
     ),
     "Drivers": Section(
-        lambda: {**drivers.FIELDS, **finite_element.DRIVER_FIELDS},
+        lambda: {**drivers.FIELDS, **simulation.DRIVER_FIELDS},
         lambda source, block: (
-            finite_element.build_driver
-            if block.require("type").as_str() in finite_element.DRIVER_FIELDS
+            simulation.build_driver
+            if block.require("type").as_str() in simulation.DRIVER_FIELDS
             else drivers.build_driver
         )(source, block),
     ),

@@ -102,7 +102,8 @@ def _build(
     for override in overrides:
         _override(root, override)
     _expand_all(root, root)
-    return Deck(name, root.fields, {block.name: block for block in root.blocks})
+    sections = {block.name: block for block in root.blocks}
+    return Deck(name, root.fields, sections, tuple(overrides))
 
 
 def _fill(block: Block, node: nmhit.Node, name: str, lines: dict[str, list[str]]) -> None:

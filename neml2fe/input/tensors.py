@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,7 +65,7 @@ def build_tensor(source: Input, block: Block) -> TypedTensor | torch.Tensor:
             raise expr.error(f"the expression gives a {type(value).__name__}, not a tensor")
         return value
     tensor = kind.removeprefix("CSV")
-    path = Path(source.deck.path).parent / block.require("csv_file").as_str()
+    path = block.require("csv_file").as_path()
     variable, columns = block.get("variable"), block.get("column_names")
     try:
         data = read_csv_tensor(

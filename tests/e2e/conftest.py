@@ -1,0 +1,7 @@
+"""Fixtures of the end-to-end tests."""
+
+from __future__ import annotations
+
+from e2e_runs import neml2fe
+
+__all__ = ["neml2fe"]

@@ -1,0 +1,152 @@
+"""Runs on MPI ranks: the same answers as on one, and no rank left waiting."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from e2e_runs import MPI_ENVIRONMENT, PLATE, Ended, has_mpi, on_ranks, process, settings
+
+from neml2fe.cli.main import main
+from neml2fe.io import checkpoint, read_table
+
+Cli = Callable[..., Ended]
+pytestmark = [
+    pytest.mark.mpi,
+    pytest.mark.skipif(not has_mpi(), reason="mpi4py, petsc4py or mpiexec is not installed"),
+]
+END = settings("Drivers/plate/stops=0.2", "Drivers/plate/end_time=0.5")
+HALF = settings("Drivers/plate/stops=0.2", "Drivers/plate/end_time=0.2")
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("serial")
+    assert main(["run", str(PLATE), "-q", "-o", str(folder), *END]) == 0
+    return folder
+
+
+def agree(one: Path, other: Path) -> None:
+    """Displacements, states and loads of two runs are equal to 1e-9, and so are their steps."""
+    (a, had), (b, has) = (checkpoint.load(path / "plate.checkpoint") for path in (one, other))
+    assert had == has and set(a) == set(b)
+    for name in a:
+        assert np.linalg.norm(a[name] - b[name]) <= 1e-9 * np.linalg.norm(a[name]), name
+    x, y = (read_table(path / "plate.csv") for path in (one, other))
+    assert list(x) == list(y) and np.array_equal(x["time"], y["time"])
+    for name in x:
+        scale = max(np.abs(x["pull_reaction"]).max() if "reaction" in name else 0.0, 1e-3)
+        if name != "newton_iterations":
+            assert np.allclose(x[name], y[name], rtol=1e-9, atol=1e-9 * scale), name
+    series = [(path / "plate.pvd").read_text() for path in (one, other)]
+    assert series[0] == series[1]
+
+
+@pytest.mark.parametrize("ranks", ["2", "auto"])
+def test_ranks_agree_with_one(ranks: str, serial: Path, tmp_path: Path) -> None:
+    ended = process("run", PLATE, "--ranks", ranks, "-o", tmp_path, *END)
+    assert ended.code == 0 and not ended.err
+    assert "on 2 ranks" in ended.out and ended.out.count("Files written:") == 1
+    assert all(c.isprintable() or c == "\n" for c in ended.out)
+    agree(serial, tmp_path)
+    assert (tmp_path / "plate.png").stat().st_size > 10_000
+
+
+def test_auto_follows_the_backend(serial: Path, neml2fe: Cli, tmp_path: Path) -> None:
+    scipy = settings("Drivers/plate/backend=scipy")
+    ended = neml2fe("run", PLATE, "--ranks", "auto", "-o", tmp_path, *END, *scipy)
+    assert ended.code == 0 and "on 1 rank; SciPy" in ended.out
+    agree(serial, tmp_path)
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
+def test_restart_on_another_number_of_ranks(
+    first: int, second: int, serial: Path, tmp_path: Path
+) -> None:
+    command = ["run", PLATE, "-q", "-o", tmp_path]
+    for ranks, words in ((first, HALF), (second, [*END, "--resume"])):
+        ended = on_ranks(ranks, *command, *words)
+        assert ended.code == 0, ended.err
+    agree(serial, tmp_path)
+
+
+def test_output_of_a_launcher_is_plain(tmp_path: Path) -> None:
+    """Open MPI gives the ranks a terminal of its own, also where its output goes to a file."""
+    ended = on_ranks(2, "run", PLATE, "-o", tmp_path, *settings("Drivers/plate/end_time=0.1"))
+    assert ended.code == 0 and not ended.err
+    assert all(c.isprintable() or c in "\r\n" for c in ended.out)
+    assert ended.out.count("Files written:") == 1
+
+
+BAD = {
+    "boundary": (["BoundaryConditions/pull/boundary=rigth"], ["did you mean 'right'"], 2),
+    "mesh": (["Meshes/plate/divisions=0 3"], ["[Meshes/plate]"], 2),
+    "typo": (["Drivers/plate/formulation=plane_stain"], ["'plane_strain'"], 2),
+    "option": (["Drivers/plate/petsc_options=-ksp_type nosuch"], ["nosuch"], 2),
+    "nan": (["BoundaryConditions/pull/value=breaks"], ["'pull' is nan at time 0.6"], 2),
+    "hopeless": (["Solvers/newton/max_its=2", "Drivers/plate/dt_min=0.05"], ["dt_min"], 1),
+    "backend": (["Drivers/plate/backend=scipy"], ["one rank"], 2),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_stops_every_rank(name: str, tmp_path: Path) -> None:
+    changes, words, code = BAD[name]
+    ended = on_ranks(2, "run", PLATE, "-q", "-o", tmp_path, *settings(*changes), timeout=60)
+    own = [line for line in ended.err.splitlines() if line.startswith("neml2fe: ")]
+    Ended(ended.code, ended.out, "\n".join(own)).refused(*words, code=code)
+    if name in ("nan", "hopeless"):
+        assert len(read_table(tmp_path / "plate.csv")["time"]) >= 2
+        assert checkpoint.load(tmp_path / "plate.checkpoint")[1]["time"] > 0
+
+
+def test_unwritable_results_stop_every_rank(tmp_path: Path) -> None:
+    (tmp_path / "plate.csv").mkdir()
+    ended = on_ranks(2, "run", PLATE, "-q", "-o", tmp_path, timeout=60)
+    assert ended.code == 2 and f"cannot write {tmp_path}/plate.csv" in ended.err
+
+
+@pytest.mark.parametrize("kind", ["damaged", "foreign", "absent"])
+def test_bad_checkpoint_stops_every_rank(kind: str, serial: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.checkpoint"
+    data = (serial / "plate.checkpoint").read_bytes()
+    if kind != "absent":
+        path.write_bytes(data[: len(data) // 2] if kind == "damaged" else data)
+    changes = settings("Meshes/plate/lengths=2 1.1") if kind == "foreign" else []
+    # Through the command's own launcher, whose standard error holds our line and no other.
+    ended = process("run", PLATE, "--ranks=2", "-o", tmp_path, *changes, "--resume", path)
+    ended.refused(str(path), {"absent": "No such", "foreign": "of another run"}.get(kind, kind))
+
+
+@pytest.mark.parametrize("whom", ["group", "parent"])
+def test_interrupt_ends_all_ranks(whom: str, tmp_path: Path) -> None:
+    """Ctrl-C at a terminal goes to the whole group; a script may interrupt the command alone."""
+    more = [*settings("Drivers/plate/dt=0.01"), "-o", str(tmp_path)]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "neml2fe", "run", str(PLATE), "--ranks", "2", *more],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | MPI_ENVIRONMENT,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    until = time.monotonic() + 90
+    while len(list(tmp_path.glob("plate_*.vtu"))) < 3 and time.monotonic() < until:
+        time.sleep(0.02)
+    (os.killpg if whom == "group" else os.kill)(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert err.splitlines()[-1] == "interrupted; what was written stays readable"
+    time.sleep(0.5)
+    written = len(read_table(tmp_path / "plate.csv")["time"])
+    assert 2 <= written < 101
+    time.sleep(1.5)
+    assert len(read_table(tmp_path / "plate.csv")["time"]) == written, "a rank lives on"
