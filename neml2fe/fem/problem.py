@@ -62,7 +62,8 @@ class Problem:
     - `fields`: uniform values (numbers or functions of time) of further model inputs.
     - `backend`: "petsc", "scipy" or "auto"; `petsc_options` as for `make_algebra`.
     - `tolerance`: Newton stops when the out-of-balance forces fall below this fraction of
-      the internal forces.
+      the largest of the internal forces, the external forces and the elastic forces of the
+      step's prescribed displacements, or below round-off.
 
     Raises `MeshError`, `InputError` or `ModelError`, the same on every rank.
     """
@@ -104,6 +105,9 @@ class Problem:
             for cells in local.cells
         ]
         self.algebra = self._make_algebra(backend, petsc_options)
+        for condition in self.conditions:
+            if not isinstance(condition, Condition):
+                raise InputError(f"{condition!r} is no boundary condition or load")
         constrained = [c for c in self.conditions if isinstance(c, Dirichlet)]
         self.constraints = Constraints(local, constrained, self.algebra)
         self.loads = Loads(local, self.blocks, self.conditions, self.algebra)

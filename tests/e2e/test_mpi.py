@@ -140,6 +140,7 @@ def test_interrupt_ends_all_ranks(whom: str, tmp_path: Path) -> None:
     )
     until = time.monotonic() + 90
     while len(list(tmp_path.glob("plate_*.vtu"))) < 3 and time.monotonic() < until:
+        assert running.poll() is None
         time.sleep(0.02)
     (os.killpg if whom == "group" else os.kill)(running.pid, signal.SIGINT)
     _, err = running.communicate(timeout=30)
