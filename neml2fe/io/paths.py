@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the place of `path` if the block succeeds.
 
     The temporary file keeps the suffix, by which writers choose the format. Parent
-    directories are made. When the block raises, `path` is as it was before.
+    directories are made. When the block raises, `path` is as it was before. What a killed
+    process left under the temporary name is removed.
 
     Raises:
         OutputError: for any `OSError` (unwritable directory, full disk).
@@ -29,6 +31,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{glob.escape(path.suffix)}"):
+            left.unlink(missing_ok=True)
         try:
             yield temporary
             with open(temporary, "rb+") as file:

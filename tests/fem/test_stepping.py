@@ -71,7 +71,9 @@ def test_cutback_ends_with_an_error() -> None:
     assert dt == 0.05
     dt = stepping.after_failure(0.3, dt, "some reason")
     assert dt == 0.025
-    with pytest.raises(ConvergenceError, match=r"time 0\.3 .*0\.025.*dt_min = 0\.02.*some reason"):
+    dt = stepping.after_failure(0.3, dt, "some reason")
+    assert dt == 0.02  # not 0.0125: the smallest step allowed is tried as well
+    with pytest.raises(ConvergenceError, match=r"time 0\.3 .*0\.02 .*dt_min = 0\.02.*some reason"):
         stepping.after_failure(0.3, dt, "some reason")
 
 
