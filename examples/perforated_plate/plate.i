@@ -12,10 +12,10 @@
 []
 
 [Functions]
-  # Stretched in 4 s, pushed back in 1 s, stretched again in 4 s.
+  # Stretched in 4 s, pushed back in 2 s, stretched again in 4 s.
   [cycle]
     type = PiecewiseLinear
-    times = '0 4 5 9'
+    times = '0 4 6 10'
     values = '0 0.4 0 0.5'
   []
 []
@@ -53,7 +53,7 @@
     mesh = 'plate'
     material = 'steel'
     formulation = 'plane_strain'
-    end_time = 9
+    end_time = 10
     dt = 0.1
     dt_max = 0.2
     output_every = 2
