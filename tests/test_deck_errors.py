@@ -71,7 +71,7 @@ CHANGES: dict[str, tuple[str, str, str, str]] = {
         "yield_stress        = 150",
         "yield_stress = sy",
         "yield_stress = sy",
-        "'sy' is neither a number nor a block of [Tensors] or [Models]",
+        "expected a number, got 'sy', which is no block of [Tensors] or [Models] either",
     ),
     "number": (
         "yield_stress        = 150",

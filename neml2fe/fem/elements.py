@@ -16,7 +16,7 @@ import basix
 import numpy as np
 from numpy.typing import NDArray
 
-from neml2fe.errors import MeshError
+from neml2fe.errors import InputError, MeshError
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -62,6 +62,7 @@ _CELLS = {
     "hexahedron27": ("hexahedron", 2, "quad9"),
 }
 
+MAX_DEGREE = 30  # of quadrature rules; basix has no scheme beyond for every shape
 VOLUME_CELLS = tuple(cell for cell in _CELLS if not cell.startswith("line"))
 """Cell types that may fill a mesh (2-D and 3-D), by their meshio names."""
 
@@ -112,6 +113,8 @@ class ReferenceElement:
         if degree is None:
             simplex = self.shape in ("triangle", "tetrahedron")
             degree = 2 * (self.degree - 1) if simplex else 2 * self.degree
+        if not 0 <= degree <= MAX_DEGREE:
+            raise InputError(f"quadrature degree {degree} is not within 0 to {MAX_DEGREE}")
         points, weights = basix.make_quadrature(basix.CellType[self.shape], degree)
         return np.asarray(points), np.asarray(weights)
 

@@ -26,6 +26,8 @@ class PiecewiseLinear:
                 f"a piecewise linear function needs as many times as values, at least one; "
                 f"got {self.times.size} and {self.values.size}"
             )
+        if not (np.isfinite(self.times).all() and np.isfinite(self.values).all()):
+            raise InputError("the times and values of a piecewise linear function must be finite")
         if np.any(np.diff(self.times) <= 0):
             raise InputError("the times of a piecewise linear function must increase")
 

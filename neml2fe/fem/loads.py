@@ -107,6 +107,11 @@ class Loads:
                 pattern = -self._on_boundary(local, condition.boundary, condition.name)[1]
                 self._add(condition.name, condition.value, pattern)
             elif isinstance(condition, (Traction, BodyForce)):
+                if isinstance(condition.value, str) or not isinstance(condition.value, Sequence):
+                    raise InputError(
+                        f"condition '{condition.name}': the value must list {local.dim} "
+                        f"components, got {condition.value!r}"
+                    )
                 if len(condition.value) != local.dim:
                     raise InputError(
                         f"condition '{condition.name}': {local.dim} components are needed, "
@@ -141,6 +146,8 @@ class Loads:
         """Integrals over a boundary of N `(n_local,)` and N n `(n_local, dim)`."""
         if boundary not in local.boundaries:
             near = suggest(boundary, local.boundaries)
+            if boundary in local.node_sets:
+                near = "; it is a set of nodes, which has no area"
             raise MeshError(
                 f"condition '{name}': the mesh has no boundary of facets '{boundary}'{near}",
                 local.name,

@@ -23,7 +23,7 @@ from neml2fe.fem.functions import TimeFunction, value_at
 from neml2fe.fem.integrals import ElementBlock
 from neml2fe.fem.loads import Constraints, Loads
 from neml2fe.fem.mesh import Mesh
-from neml2fe.material import Material, PointResult
+from neml2fe.material import Material, PointResult, State, current_name
 
 Array = NDArray[np.float64]
 Monitor = Callable[[int, float], None]
@@ -59,7 +59,8 @@ class Problem:
     they still describe its beginning.
 
     - `formulation`: "plane_strain", "three_dimensional" or "auto".
-    - `fields`: uniform values (numbers or functions of time) of further model inputs.
+    - `fields`: uniform values (numbers or functions of time) of further model inputs; their
+      values at `start_time` are the old ones of the first step.
     - `backend`: "petsc", "scipy" or "auto"; `petsc_options` as for `make_algebra`.
     - `tolerance`: Newton stops when the out-of-balance forces fall below this fraction of
       the largest of the internal forces, the external forces and the elastic forces of the
@@ -80,6 +81,7 @@ class Problem:
         backend: str = "auto",
         petsc_options: Mapping[str, str | None] | None = None,
         tolerance: float = 1e-12,
+        start_time: float = 0.0,
         device: str | torch.device = "cpu",
         comm: Any = None,
     ) -> None:
@@ -105,18 +107,14 @@ class Problem:
             for cells in local.cells
         ]
         self.algebra = self._make_algebra(backend, petsc_options)
-        for condition in self.conditions:
-            if not isinstance(condition, Condition):
-                raise InputError(f"{condition!r} is no boundary condition or load")
+        self._check_conditions()
         constrained = [c for c in self.conditions if isinstance(c, Dirichlet)]
         self.constraints = Constraints(local, constrained, self.algebra)
         self.loads = Loads(local, self.blocks, self.conditions, self.algebra)
         self._set_pattern()
-        self.time = 0.0
+        self.time = start_time
         self.u: Array = np.zeros(local.n_local * local.dim)
-        self.states = [
-            material.initial_state(block.n_points, device=self.device) for block in self.blocks
-        ]
+        self.states = [self._initial_state(block) for block in self.blocks]
         self.results: list[PointResult] = []
         self.unbalanced: Array = np.zeros(local.n_owned * local.dim)
         self._trial: list[PointResult] = []  # results of the last update, accepted or not
@@ -124,7 +122,26 @@ class Problem:
         self._failed_strain: tuple[float, float, torch.Tensor] | None = None
         self._diagonal: float | None = None
 
+    def _check_conditions(self) -> None:
+        names = set()
+        for condition in self.conditions:
+            if not isinstance(condition, Condition):
+                raise InputError(f"{condition!r} is no boundary condition or load")
+            if condition.name in names:
+                raise InputError(
+                    f"two conditions have the name '{condition.name}'; give each a label"
+                )
+            names.add(condition.name)
+
+    def _initial_state(self, block: ElementBlock) -> State:
+        """Virgin points under the fields of the start time."""
+        fields = self._fields(self.time, block)
+        state = self.material.initial_state(block.n_points, device=self.device)
+        return {name: fields.get(current_name(name), value) for name, value in state.items()}
+
     def _check_material(self) -> None:
+        if not 0.0 < self.tolerance < 1.0:
+            raise InputError(f"the tolerance must be between 0 and 1, got {self.tolerance:g}")
         missing = [n for n in self.material.field_spec if n not in self.fields]
         if missing:
             raise ModelError(
@@ -335,7 +352,12 @@ class Problem:
 
     # --- results -----------------------------------------------------------------------
     def load_row(self) -> dict[str, float]:
-        """Prescribed values, reactions and applied forces at the end of the last step."""
+        """Prescribed values, reactions and applied forces at the end of the last step, or zeros
+        before the first, when nothing acts yet.
+
+        A reaction is the total force on the nodes of its condition; nodes that two conditions
+        share count in both.
+        """
         row: dict[str, float] = {}
         reactions = self.constraints.reactions(self.unbalanced)
         values = self.constraints.values(self.time)
@@ -344,7 +366,7 @@ class Problem:
             row[f"{condition.name}_reaction"] = reactions[condition.name]
         for name, force in self.loads.resultants(self.time).items():
             row[f"{name}_force"] = force
-        return row
+        return row if self.results else dict.fromkeys(row, 0.0)
 
     def point_fields(self) -> list[dict[str, torch.Tensor]]:
         """Per block: strain, stress and every state variable at its points, `(n, *base)`."""
@@ -353,8 +375,11 @@ class Problem:
         for k, (block, state) in enumerate(zip(self.blocks, self.states, strict=True)):
             strain = block.strain(u)
             stress = self.results[k].stress if self.results else torch.zeros_like(strain)
-            named = {n: v for n, v in state.items() if n not in (self.material.strain, "stress")}
-            found.append({"strain": strain, "stress": stress, **named})
+            own = {"strain": strain, "stress": stress}
+            for name, value in state.items():
+                if name not in (self.material.strain, self.material.stress):
+                    own[f"state_{name}" if name in (*own, "displacement") else name] = value
+            found.append(own)
         return found
 
     def close(self) -> None:

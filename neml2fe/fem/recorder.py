@@ -117,7 +117,8 @@ class Recorder:
             self._write_fields()
 
     def _remove_earlier(self) -> None:
-        for path in (self.checkpoint_path, self.picture_path, self.curve_path):
+        replay = self.directory / f"{self.stem}_failed_point.i"
+        for path in (self.checkpoint_path, self.picture_path, self.curve_path, replay):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time as clock
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def simulate(
     figure: str | None = None,
     quiet: bool = False,
 ) -> Run:
-    """March `problem` to `stepping.end`. Collective.
+    """March `problem` from its present time to `stepping.end`. Collective.
 
     Steps end at the breakpoints of the functions of conditions and fields as well. `resume`
     is a checkpoint to continue from (needs a `recorder`). Raises `ConvergenceError` when the
@@ -57,14 +58,15 @@ def simulate(
     run = Run()
     started = clock.perf_counter()
     step, dt = 0, stepping.dt
-    problem.time = stepping.start
     if resume is not None:
-        assert recorder is not None, "resuming needs a recorder"
+        if recorder is None:
+            raise InputError("resuming needs a recorder")
         step, dt = recorder.restore(resume)
         dt = stepping.within_limits(dt)
     functions = [f for c in problem.conditions for f in functions_of(c)]
     functions += problem.fields.values()
-    stepping.stops = sorted({*stepping.stops, *(t for f in functions for t in breakpoints(f))})
+    stops = sorted({*stepping.stops, *(t for f in functions for t in breakpoints(f))})
+    stepping = dataclasses.replace(stepping, stops=stops)
     watched = recorder.watched() if recorder else None
     column = f"{watched}_reaction" if watched else None
     table = io.StepTable(

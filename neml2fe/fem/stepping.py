@@ -11,7 +11,7 @@ from neml2fe.errors import ConvergenceError, InputError
 
 @dataclass
 class TimeStepping:
-    """Adaptive steps from `start` to `end`, ending exactly at each of the `stops`.
+    """Adaptive steps up to the time `end`, ending exactly at each of the `stops`.
 
     A step that fails is repeated with `dt * cutback`, down to `dt_min`. After a step of at
     most `easy_iterations` Newton iterations the next grows by `growth`, up to `dt_max`.
@@ -20,7 +20,6 @@ class TimeStepping:
 
     end: float
     dt: float
-    start: float = 0.0
     dt_min: float | None = None
     dt_max: float | None = None
     growth: float = 1.5
@@ -31,11 +30,9 @@ class TimeStepping:
     def __post_init__(self) -> None:
         self.dt_min = self.dt * 1e-4 if self.dt_min is None else self.dt_min
         self.dt_max = self.dt if self.dt_max is None else self.dt_max
-        for name in ("start", "end", "dt", "dt_min", "dt_max", "growth", "cutback"):
+        for name in ("end", "dt", "dt_min", "dt_max", "growth", "cutback"):
             if not math.isfinite(getattr(self, name)):
                 raise InputError(f"time stepping: {name} must be finite")
-        if self.end <= self.start:
-            raise InputError(f"time stepping: end {self.end:g} must be after start {self.start:g}")
         if not 0.0 < self.dt_min <= self.dt <= self.dt_max:
             raise InputError(
                 "time stepping: 0 < dt_min <= dt <= dt_max must hold, got "
@@ -46,7 +43,7 @@ class TimeStepping:
 
     def next_stop(self, time: float) -> float:
         """The next time, after `time`, at which a step must end."""
-        tiny = 1e-12 * (self.end - self.start)
+        tiny = 1e-12 * max(abs(time), abs(self.end))
         return min([s for s in (*self.stops, self.end) if s > time + tiny], default=self.end)
 
     def limited(self, time: float, dt: float) -> tuple[float, float]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
 import torch
+
+from neml2fe.errors import InputError
 
 Residual = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Linearised = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -28,7 +31,8 @@ class DenseLU:
         """Solve `(N, n, n)` systems for `(N, n)` or `(N, n, k)`; singular ones give non-finite
         results, which the caller reports per point."""
         columns = rhs if rhs.ndim == matrix.ndim else rhs.unsqueeze(-1)
-        x = torch.linalg.solve_ex(matrix, columns).result
+        factors, pivots, _ = torch.linalg.lu_factor_ex(matrix)
+        x = torch.linalg.lu_solve(factors, pivots, columns)
         return x if rhs.ndim == matrix.ndim else x.squeeze(-1)
 
 
@@ -56,10 +60,18 @@ class Newton:
     rel_tol: float = 1e-8
     max_its: int = 25
 
+    # Used by the second attempt only; fields of a deck in NewtonWithLineSearch.
     line_search = False
     max_linesearch_iterations = 10
     linesearch_cutback = 2.0
     linesearch_stopping_criteria = 1e-3
+
+    def __post_init__(self) -> None:
+        for name in ("abs_tol", "rel_tol", "max_its", "max_linesearch_iterations"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"Newton: {name} must be a number of at least 0")
+        if not 1.0 < self.linesearch_cutback < math.inf:
+            raise InputError("Newton: linesearch_cutback must be greater than 1")
 
     def solve(self, linearised: Linearised, residual: Residual, u0: torch.Tensor) -> NewtonResult:
         """Solve all N points from `u0` `(N, n)`.
@@ -99,7 +111,9 @@ class Newton:
             size = torch.linalg.vector_norm(r, dim=-1)
             norm[active] = size
             if iteration == 0:
-                target = torch.clamp(self.rel_tol * size, min=self.abs_tol)
+                # No residual falls further than round-off lets it, which matters in float32.
+                rel_tol = max(self.rel_tol, 10.0 * torch.finfo(u.dtype).eps)
+                target = torch.clamp(rel_tol * size, min=self.abs_tol)
             converged = size <= target[active]
             step = -solver.solve(jacobian, r)
             usable = torch.isfinite(step).all(-1)

@@ -47,6 +47,10 @@ class FieldValue:
     def as_float(self) -> float:
         return self._float(self.text)
 
+    def number_or_none(self, word: str) -> float | None:
+        """One `word` of the value as a number, or None where it is a name."""
+        return self._float(word) if _NUMBER.fullmatch(word) else None
+
     def as_int(self) -> int:
         return self._int(self.text)
 

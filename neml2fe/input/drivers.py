@@ -135,11 +135,9 @@ def tensor_of(source: Input, value: FieldValue, word: str | None, kind: type[Typ
     """The tensor named `word` (the whole field by default) as a `kind`; numbers are Scalars."""
     word = value.as_str() if word is None else word
     if kind is Scalar and source.find("Tensors", word) is None:
-        try:
-            number = FieldValue(value.name, word, value.where, value.block).as_float()
+        number = value.number_or_none(word)
+        if number is not None:
             return Scalar(torch.tensor(number, dtype=torch.float64))
-        except Error:
-            pass
     tensor = source.refer("Tensors", value, word)
     if isinstance(tensor, TypedTensor) and not isinstance(tensor, kind):
         raise value.error(f"'{word}' is a {type(tensor).__name__}, not a {kind.__name__}")

@@ -15,7 +15,7 @@ from neml2fe.input import drivers, finite_element, models, simulation, tensors
 from neml2fe.input.deck import Block, Deck, FieldValue
 from neml2fe.input.reader import read_deck
 from neml2fe.models import REGISTRY, Model
-from neml2fe.types import TypedTensor
+from neml2fe.types import TENSOR_TYPES, TypedTensor
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,10 @@ class Input:
             raise block.error("the field 'type' is missing")
         if kind not in known:
             message = f"unknown type '{kind}'{suggest(kind, known)}"
+            if kind in TENSOR_TYPES and "Python" in known:
+                message = (
+                    f"no type '{kind}'; write type = Python, expr = '{kind}(torch.tensor(...))'"
+                )
             raise given.error(message) if given else block.error(message)
         block.unknown_fields(["type", *known[kind]])
         block.unknown_blocks()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from neml2fe import fem
-from neml2fe.errors import InputError
 from neml2fe.fem import generate
 from neml2fe.fem.functions import TimeFunction
 from neml2fe.input.csvtensor import read_csv_tensor
@@ -112,11 +111,9 @@ def build_function(source: Input, block: Block) -> TimeFunction:
 def time_function(source: Input, value: FieldValue, word: str | None = None) -> TimeFunction:
     """A number, or the function of that name."""
     word = value.as_str() if word is None else word
-    try:
-        return FieldValue(value.name, word, value.where, value.block).as_float()
-    except InputError:
-        function: TimeFunction = source.refer("Functions", value, word)
-        return function
+    number = value.number_or_none(word)
+    function: TimeFunction = source.refer("Functions", value, word) if number is None else number
+    return function
 
 
 # --- [Materials] -----------------------------------------------------------------------

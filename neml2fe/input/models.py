@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from typing import TYPE_CHECKING, Any
 
-from neml2fe.errors import Error, suggest
+from neml2fe.errors import suggest
 from neml2fe.implicit import DenseLU, Newton, NewtonWithLineSearch, NonlinearSystem
 from neml2fe.input.deck import Block, FieldValue, located
 from neml2fe.models import REGISTRY, Model
@@ -82,21 +82,19 @@ def _lookup(source: Input, value: FieldValue, name: str, kind: type) -> Any:
 
 def parameter(source: Input, value: FieldValue, word: str, kind: type[TypedTensor]) -> Any:
     """A number, or the tensor or model of that name."""
-    try:
-        return FieldValue(value.name, word, value.where, value.block).as_float()
-    except Error as no_number:
-        if source.find("Tensors", word) is not None:
-            tensor = source.get_tensor(word)
-            return tensor if isinstance(tensor, TypedTensor) else kind(tensor)
-        if source.find("Models", word) is not None:
-            return source.get_model(word)
-        if kind is not Scalar or not word[:1].isalpha():
-            raise no_number from None
-        names = [b.name for s in ("Tensors", "Models") for b in source.deck.blocks(s)]
-        raise value.error(
-            f"'{word}' is neither a number nor a block of [Tensors] or [Models]"
-            f"{suggest(word, names)}"
-        ) from None
+    number = value.number_or_none(word)
+    if number is not None:
+        return number
+    if source.find("Tensors", word) is not None:
+        tensor = source.get_tensor(word)
+        return tensor if isinstance(tensor, TypedTensor) else kind(tensor)
+    if source.find("Models", word) is not None:
+        return source.get_model(word)
+    names = [b.name for s in ("Tensors", "Models") for b in source.deck.blocks(s)]
+    raise value.error(
+        f"expected a number, got '{word}', which is no block of [Tensors] or [Models] either"
+        f"{suggest(word, names)}"
+    )
 
 
 def build_system(source: Input, block: Block) -> NonlinearSystem:

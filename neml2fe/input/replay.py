@@ -32,18 +32,23 @@ def write_replay(path: Path, deck: Deck, material: Material, point: FailedPoint)
         for name, kind in material.state_spec.items()
         if name not in prescribed and not is_old(name)
     }
-    tensors = {"time": ("Scalar", np.array([start, point.time]))}
+    tensors = {"": ("Scalar", np.array([start, point.time]))}  # the time has no other name
     tensors |= {n: (k.__name__, v) for n, (k, v) in {**prescribed, **initial}.items()}
-    sets = "".join(f" --set {shlex.quote(text)}" for text in deck.overrides)
+    numbers = {name: f"{NAME}_{k}" for k, name in enumerate(tensors)}
+    times = numbers[""]
     included = os.path.relpath(os.path.abspath(deck.path), path.parent.resolve())
     lines = [
         f"# {point.place}: its update from time {start:g} to {point.time:g} did not converge.",
-        f"#   neml2fe run {path.name} {NAME}{sets}",
+        f"#   neml2fe run {path.name} {NAME}{override_options(deck)}",
         "",
         f"!include {included}",
         "",
         "[Tensors]",
-        *[line for name, (kind, value) in tensors.items() for line in _tensor(name, kind, value)],
+        *[
+            line
+            for name, (kind, value) in tensors.items()
+            for line in _tensor(numbers[name], kind, value)
+        ],
         "[]",
         "",
         "[Drivers]",
@@ -51,9 +56,9 @@ def write_replay(path: Path, deck: Deck, material: Material, point: FailedPoint)
         "    type = TransientDriver",
         f"    model = '{material.model.label}'",
         f"    time = '{material.time}'",
-        f"    prescribed_time = '{NAME}_time'",
-        *_lists("prescribed", prescribed),
-        *_lists("ic", initial),
+        f"    prescribed_time = '{times}'",
+        *_lists("prescribed", prescribed, numbers),
+        *_lists("ic", initial, numbers),
         "  []",
         "[]",
         "",
@@ -65,18 +70,25 @@ def write_replay(path: Path, deck: Deck, material: Material, point: FailedPoint)
 
 def _tensor(name: str, kind: str, value: Array) -> list[str]:
     return [
-        f"  [{NAME}_{name}]",
+        f"  [{name}]",
         "    type = Python",
         f"    expr = '{kind}(torch.tensor({value.tolist()}))'",
         "  []",
     ]
 
 
-def _lists(group: str, values: dict[str, tuple[type[TypedTensor], Array]]) -> list[str]:
+def override_options(deck: Deck) -> str:
+    """The `--set` options with which `deck` was read."""
+    return "".join(f" --set {shlex.quote(text)}" for text in deck.overrides)
+
+
+def _lists(
+    group: str, values: dict[str, tuple[type[TypedTensor], Array]], tensors: dict[str, str]
+) -> list[str]:
     """The `<group>_<type>_names` and `_values` fields of a driver."""
     lines = []
     for kind in sorted({kind.__name__ for kind, _ in values.values()}):
         names = [n for n, (k, _) in values.items() if k.__name__ == kind]
         lines.append(f"    {group}_{kind}_names = '{' '.join(names)}'")
-        lines.append(f"    {group}_{kind}_values = '{' '.join(f'{NAME}_{n}' for n in names)}'")
+        lines.append(f"    {group}_{kind}_values = '{' '.join(tensors[n] for n in names)}'")
     return lines

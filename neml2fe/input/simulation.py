@@ -13,20 +13,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from neml2fe import fem
-from neml2fe.errors import InputError
+from neml2fe.errors import ConvergenceError, InputError
 from neml2fe.fem.collective import collectively
 from neml2fe.fem.functions import TimeFunction
 from neml2fe.input.deck import Block, Deck, FieldValue, located
+from neml2fe.input.finite_element import MeshSource, time_function
 from neml2fe.input.models import option
+from neml2fe.input.replay import NAME, override_options, write_replay
 from neml2fe.material import Material
 
 if TYPE_CHECKING:
     from neml2fe.input.factory import Input
-
-
-from neml2fe.errors import ConvergenceError
-from neml2fe.input.finite_element import MeshSource, time_function
-from neml2fe.input.replay import NAME, write_replay
 
 
 @dataclass
@@ -40,6 +37,7 @@ class FiniteElementDriver:
     conditions: list[fem.Condition]
     end_time: float
     dt: float
+    start_time: float = 0.0
     dt_min: float | None = None
     dt_max: float | None = None
     growth: float = 1.5
@@ -91,6 +89,7 @@ class FiniteElementDriver:
             backend=self.backend,
             petsc_options={**parse_petsc_options(self.petsc_options), **(petsc_options or {})},
             tolerance=self.tolerance,
+            start_time=self.start_time,
             device=self.device,
             comm=comm,
         )
@@ -120,7 +119,8 @@ class FiniteElementDriver:
             write_replay(path, self.deck, self.material, point)
 
         collectively(problem.comm, write)
-        error.message += f"; to repeat {point.place} alone: neml2fe run {path} {NAME}"
+        sets = override_options(self.deck)
+        error.message += f"; to repeat {point.place} alone: neml2fe run {path} {NAME}{sets}"
 
 
 _REFERENCES = ("mesh", "material", "boundary_conditions", "field_names", "field_values")

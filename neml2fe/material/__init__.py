@@ -1,12 +1,13 @@
 """The batched quadrature-point interface between materials and host codes."""
 
 from neml2fe.material.history import current_name, is_old, lags, split_lag
-from neml2fe.material.point import Material, PointCotangents, PointResult
+from neml2fe.material.point import Material, PointCotangents, PointResult, State
 
 __all__ = [
     "Material",
     "PointCotangents",
     "PointResult",
+    "State",
     "current_name",
     "is_old",
     "lags",

@@ -113,7 +113,7 @@ class Material:
         state = {}
         for name, kind in self.state_spec.items():
             value = torch.zeros(n, *kind.BASE_SHAPE, dtype=dtype, device=device)
-            if kind is R2:
+            if kind is R2 and current_name(name) == self.strain:
                 value = value + torch.eye(3, dtype=dtype, device=device)
             state[name] = value
         return state
@@ -127,7 +127,8 @@ class Material:
         fields: Fields | None = None,
         tangent: bool = True,
     ) -> PointResult:
-        """Advance n points from `time - dt` to `time`.
+        """Advance n points from `time - dt` to `time`. The results carry no graph; `vjp` gives
+        derivatives beyond the tangent.
 
         `strain` `(n, 6)` is the total strain at `time`, `state` that at `time - dt`. A point
         that fails is reported in `status`; the others are unaffected.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -28,6 +29,7 @@ Spec = dict[str, type[TypedTensor]]
 Values = dict[str, TypedTensor]
 
 REGISTRY: dict[str, type[Model]] = {}
+_VARIABLE = re.compile(r"[^\s~]+(~[1-9]\d*)?")  # x, or x~1 for its value one step back
 
 
 class Model(torch.nn.Module):
@@ -36,7 +38,8 @@ class Model(torch.nn.Module):
     Subclasses declare `Input`, `Output`, `Old`, `Parameter` and `Option` fields in the class
     body and write `forward(*inputs)`, which receives the declared inputs in order and
     returns the declared outputs in order. Derivatives of any order come from automatic
-    differentiation; see `neml2fe.models.derivatives`.
+    differentiation; see `neml2fe.models.derivatives`. Forward hooks of torch act on models
+    with a `forward`, not on compositions.
 
     Each parameter may be given as a number, a tensor (batched for values that vary by
     point), another model with one output (a nested parameter), or the name of a variable
@@ -88,6 +91,11 @@ class Model(torch.nn.Module):
         for name, field in self.fields.items():
             if isinstance(field, Old):
                 self.names[name] = [n + "~1" for n in self.names[field.of]]
+                if any("~" in n for n in self.names[field.of]):
+                    raise ModelError(
+                        f"{type(self).__name__}: '{field.of}' is {self.names[field.of]}, whose "
+                        "old value has no name; give a present variable"
+                    )
             elif isinstance(field, ParameterField):
                 self._declare(field, given)
         self.setup()
@@ -117,6 +125,9 @@ class Model(torch.nn.Module):
             chosen = {name: names[0] for name, names in self.names.items() if names}
             value = field.name if field.default is None else field.default.format(**chosen)
         names = [value] if isinstance(value, str) else list(value)
+        for name in names:
+            if not _VARIABLE.fullmatch(name):
+                raise ModelError(f"{type(self).__name__}: '{name}' is no name of a variable")
         if not field.many and len(names) != 1:
             raise ModelError(f"{type(self).__name__}: '{field.name}' takes one variable name")
         return names
@@ -148,8 +159,6 @@ class Model(torch.nn.Module):
             self._nested[symbol] = value
         elif isinstance(value, str):
             self._runtime[symbol] = value
-        elif isinstance(value, torch.nn.Parameter):
-            self.register_parameter(symbol, value)
         else:
             if isinstance(value, TypedTensor) and not isinstance(value, kind):
                 raise ModelError(
@@ -160,10 +169,17 @@ class Model(torch.nn.Module):
                 value = value.data
             if not isinstance(value, torch.Tensor) or not value.is_floating_point():
                 value = torch.as_tensor(value, dtype=torch.float64)
-            raw = kind(value).data.detach().clone()
+            raw = kind(value).data
             if not bool(torch.isfinite(raw).all()):
                 raise ModelError(f"{type(self).__name__}.{symbol} must be finite, got {value}")
-            self.register_parameter(symbol, torch.nn.Parameter(raw))
+            if not isinstance(raw, torch.nn.Parameter):
+                if raw.requires_grad:
+                    raise ModelError(
+                        f"{type(self).__name__}.{symbol}: a tensor that requires a gradient would "
+                        "lose it here; give a torch.nn.Parameter, or the name of a variable"
+                    )
+                raw = torch.nn.Parameter(raw.detach().clone())
+            self.register_parameter(symbol, raw)
 
     def adopt(self, name: str, member: Model) -> None:
         """Register `member` as a submodule under a deck's block name, which may be any word

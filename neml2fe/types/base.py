@@ -29,6 +29,8 @@ class TypedTensor:
             data = data.data
         elif not isinstance(data, torch.Tensor):
             data = torch.as_tensor(data)
+            if not data.is_floating_point():
+                data = data.to(torch.get_default_dtype())
         base = self.base_ndim()
         if base and tuple(data.shape[-base:]) != self.BASE_SHAPE:
             raise ModelError(
@@ -57,11 +59,11 @@ class TypedTensor:
 
     @classmethod
     def zeros(cls: type[Self], *batch: int, **options: Any) -> Self:
-        return cls(torch.zeros(*batch, *cls.BASE_SHAPE, **options))
+        return cls(torch.zeros((*batch, *cls.BASE_SHAPE), **options))
 
     @classmethod
     def ones(cls: type[Self], *batch: int, **options: Any) -> Self:
-        return cls(torch.ones(*batch, *cls.BASE_SHAPE, **options))
+        return cls(torch.ones((*batch, *cls.BASE_SHAPE), **options))
 
     @classmethod
     def full(cls: type[Self], value: float, *batch: int, **options: Any) -> Self:
@@ -111,7 +113,7 @@ class TypedTensor:
                 raise TypeError(
                     f"cannot compute {type(self).__name__} {symbol} {type(other).__name__}"
                 )
-            return type(self)(operation(*align(self, other)))
+            return type(self)(operation(self.data, other.data))
         if self.base_ndim() and not (isinstance(other, (int, float)) and other == 0):
             raise TypeError(f"cannot compute {type(self).__name__} {symbol} {type(other).__name__}")
         return type(self)(operation(self.data, other))
@@ -141,7 +143,7 @@ class TypedTensor:
                 f"{type(self).__name__} * {type(other).__name__} is ambiguous; "
                 "use inner, outer or @"
             )
-        if isinstance(other, (int, float)) or not self.base_ndim():
+        if _is_number(other) or not self.base_ndim():
             return type(self)(self.data * other)
         return NotImplemented
 
@@ -152,9 +154,13 @@ class TypedTensor:
             if other.base_ndim():
                 raise TypeError(f"cannot divide by {type(other).__name__}")
             return type(self)(self.data / lift(other.data, self.base_ndim()))
-        if isinstance(other, (int, float)) or not self.base_ndim():
+        if _is_number(other) or not self.base_ndim():
             return type(self)(self.data / other)
         return NotImplemented
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, torch.Tensor) and not value.ndim)
 
 
 def lift(scalar: torch.Tensor, base_ndim: int) -> torch.Tensor:
@@ -166,8 +172,3 @@ def lift(scalar: torch.Tensor, base_ndim: int) -> torch.Tensor:
     if scalar.ndim == 0 or base_ndim == 0:
         return scalar
     return scalar.reshape(scalar.shape + (1,) * base_ndim)
-
-
-def align(*values: TypedTensor) -> tuple[torch.Tensor, ...]:
-    """Raw tensors of one base type; their leading batch dimensions broadcast as they are."""
-    return tuple(v.data for v in values)

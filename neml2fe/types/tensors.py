@@ -18,6 +18,8 @@ def _fill(values: tuple[Any, ...], **options: Any) -> torch.Tensor:
         options.setdefault("dtype", torch.get_default_dtype())
         return torch.tensor(values, **options)
     tensors = [v.data if isinstance(v, TypedTensor) else torch.as_tensor(v) for v in values]
+    if not any(t.is_floating_point() for t in tensors):
+        options.setdefault("dtype", torch.get_default_dtype())
     return torch.stack(torch.broadcast_tensors(*tensors), dim=-1).to(**options)
 
 

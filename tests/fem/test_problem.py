@@ -10,13 +10,17 @@ import pytest
 import torch
 
 import neml2fe
+import neml2fe.models
 from neml2fe.errors import InputError, MeshError, ModelError
 from neml2fe.fem.conditions import BodyForce, Condition, Dirichlet, Pressure, Traction
 from neml2fe.fem.functions import PiecewiseLinear, value_at
 from neml2fe.fem.generate import box, rectangle
 from neml2fe.fem.mesh import Mesh
 from neml2fe.fem.problem import Problem
+from neml2fe.fem.simulation import simulate
+from neml2fe.fem.stepping import TimeStepping
 from neml2fe.material import Material
+from neml2fe.types import SR2, Scalar
 
 HERE = Path(__file__).parent
 CLAMPED = [Dirichlet("left", "x"), Dirichlet("left", "y")]
@@ -262,8 +266,10 @@ def test_piecewise_linear_functions() -> None:
         PiecewiseLinear([0.0, 0.0], [1.0, 2.0])
     with pytest.raises(InputError, match="as many times as values"):
         PiecewiseLinear([0.0, 1.0], [1.0])
+    with pytest.raises(InputError, match="must be finite"):
+        PiecewiseLinear([0.0, 1.0], [0.0, float("nan")])
     with pytest.raises(InputError, match="gap is nan"):
-        value_at(PiecewiseLinear([0.0, 1.0], [0.0, float("nan")]), 0.5, "gap")
+        value_at(lambda t: float("nan"), 0.5, "gap")
 
 
 @pytest.mark.parametrize("deck", ["elastic", "j2", "perzyna"])
@@ -282,3 +288,63 @@ def test_everything_is_double_precision(deck: str) -> None:
     assert problem.u.dtype == problem.unbalanced.dtype == np.float64
     moduli = [p for _, p in problem.material.model.named_parameters()]
     assert {p.dtype for p in moduli} == {torch.float64}
+
+
+class HeatingStress(neml2fe.models.Model):
+    """A stress that follows the rate of a temperature: for the old value of a field."""
+
+    strain = neml2fe.models.Input(SR2)
+    rate = neml2fe.models.Input(Scalar, default="T_rate")
+    stress = neml2fe.models.Output(SR2)
+
+    def forward(self, strain: SR2, rate: Scalar) -> SR2:
+        return 1e3 * strain + rate * SR2.identity(dtype=strain.dtype)
+
+
+def test_a_field_has_its_start_value_before_the_first_step() -> None:
+    model = neml2fe.models.ComposedModel(
+        models=[neml2fe.models.ScalarVariableRate(variable="T"), HeatingStress()]
+    )
+    fields = {"T": lambda t: 300.0 + 2.0 * t}
+    problem = Problem(plate(), Material(model), CLAMPED, backend="scipy", fields=fields)
+    for time in (1.0, 3.0):
+        assert problem.advance(time).converged
+        # Free to expand on the right: strains of -T_rate / 1e3 in the plane's free direction.
+        stress = problem.point_fields()[0]["stress"]
+        assert torch.allclose(stress[:, 2], stress.new_tensor(2.0), atol=1e-9)
+
+
+def test_a_second_simulation_goes_on_from_the_first() -> None:
+    whole, parts = pulled("perzyna"), pulled("perzyna")
+    simulate(whole, TimeStepping(end=2.0, dt=0.5), quiet=True)
+    simulate(parts, TimeStepping(end=1.0, dt=0.5), quiet=True)
+    simulate(parts, TimeStepping(end=2.0, dt=0.5), quiet=True)
+    assert parts.time == whole.time == 2.0
+    assert np.array_equal(parts.u, whole.u)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quadrature_degree": -1}, "quadrature degree -1"),
+        ({"tolerance": -1.0}, "tolerance must be between 0 and 1"),
+        ({"tolerance": 10.0}, "tolerance must be between 0 and 1"),
+    ],
+)
+def test_numbers_that_make_no_sense(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        pulled("elastic", **options)
+
+
+def test_conditions_need_names_of_their_own() -> None:
+    twice = [*CLAMPED, Traction("top", [0.0, 1.0]), Traction("top", [1.0, 0.0])]
+    with pytest.raises(InputError, match="'top_traction'; give each a label"):
+        Problem(plate(), material("elastic"), twice, backend="scipy")
+    with pytest.raises(InputError, match="must list 2 components"):
+        Problem(plate(), material("elastic"), [Traction("top", 3.0)], backend="scipy")  # type: ignore[arg-type]
+
+
+def test_nothing_acts_before_the_first_step() -> None:
+    conditions = [*CLAMPED, Dirichlet("right", "x", 0.01), Traction("top", [5.0, 0.0])]
+    problem = Problem(plate(), material("elastic"), conditions, backend="scipy")
+    assert set(problem.load_row().values()) == {0.0}

@@ -13,9 +13,9 @@ from neml2fe.errors import ConvergenceError, InputError
 from neml2fe.fem.stepping import TimeStepping
 
 
-def march(stepping: TimeStepping, iterations: int = 3) -> list[float]:
+def march(stepping: TimeStepping, start: float = 0.0, iterations: int = 3) -> list[float]:
     """The times of all steps when each of them succeeds after so many iterations."""
-    times, dt = [stepping.start], stepping.dt
+    times, dt = [start], stepping.dt
     while times[-1] < stepping.end:
         time, size = stepping.limited(times[-1], dt)
         times.append(time)
@@ -32,8 +32,8 @@ def test_stops_are_hit_exactly() -> None:
 
 
 def test_late_start_and_large_times() -> None:
-    stepping = TimeStepping(start=1e6, end=1e6 + 1.0, dt=0.1, stops=(5.0, 1e6 + 0.25, 2e6))
-    times = march(stepping)
+    stepping = TimeStepping(end=1e6 + 1.0, dt=0.1, stops=(5.0, 1e6 + 0.25, 2e6))
+    times = march(stepping, start=1e6)
     assert 1e6 + 0.25 in times and times[-1] == 1e6 + 1.0
 
 
@@ -80,7 +80,6 @@ def test_cutback_ends_with_an_error() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"end": 0.0}, "must be after start"),
         ({"end": math.nan}, "end must be finite"),
         ({"dt": math.inf}, "must be finite"),
         ({"dt": 0.0}, "0 < dt_min <= dt <= dt_max"),

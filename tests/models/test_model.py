@@ -558,3 +558,39 @@ def test_a_frozen_parameter_changes_no_other_gradient_inside_an_implicit_update(
         return model(**{**inputs, **along({"E": inputs["E"]}, way, h)})[0].data.sum()
 
     assert_v(f, dot({"E": strain.grad}, way))
+
+
+def test_no_gradient_is_lost_through_a_parameter() -> None:
+    """A tensor that wants a gradient is refused; an nn.Parameter is used as it is, and checked."""
+    with pytest.raises(ModelError, match="would lose it here"):
+        m.LinearIsotropicHardening(hardening_modulus=torch.tensor(5.0, requires_grad=True))
+    own = torch.nn.Parameter(torch.tensor(5.0, dtype=torch.float64))
+    assert m.LinearIsotropicHardening(hardening_modulus=own).K.data is own
+    broken = torch.nn.Parameter(torch.tensor(float("nan")))
+    with pytest.raises(ModelError, match="must be finite"):
+        m.LinearIsotropicHardening(hardening_modulus=broken)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x~y", "x~"])
+def test_names_of_variables(name: str) -> None:
+    with pytest.raises(ModelError, match="no name of a variable"):
+        m.ScalarVariableRate(variable=name)
+
+
+def test_the_old_value_of_an_old_value_has_no_name() -> None:
+    with pytest.raises(ModelError, match="whose old value has no name"):
+        m.ScalarBackwardEulerTimeIntegration(variable="x~1", rate="r", variable_residual="q")
+    with pytest.raises(ModelError, match="no model to compose"):
+        m.ComposedModel(models=[])
+
+
+def test_single_precision_all_through() -> None:
+    """The local Newton iteration stops at the round-off of the precision that it is given."""
+    model = neml2fe.load_model(DECKS / "perzyna_voce.i", "model").to(torch.float32)
+    strain = torch.tensor([0.02, -0.009, -0.008, 0.002, 0.0, 0.004])
+    inputs = {n: k.zeros() for n, k in model.input_spec.items()}
+    inputs |= {"E": SR2(strain), "t": Scalar(torch.tensor(1.0))}
+    single = model.evaluate(inputs)["stress"].data
+    double = model.double().evaluate({n: v.to(torch.float64) for n, v in inputs.items()})
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), double["stress"].data, rtol=1e-4, atol=1e-2)

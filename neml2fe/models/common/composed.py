@@ -24,6 +24,8 @@ class ComposedModel(Model):
     )
 
     def setup(self) -> None:
+        if not self.models:
+            raise ModelError(f"{self.label}: there is no model to compose")
         self._producer: dict[str, Model] = {}
         for model in self.models:
             for variable in model.output_spec:

@@ -67,7 +67,9 @@ class LinearIsotropicElasticity(Model):
     r"""$\sigma = 3K\,\mathrm{vol}\,\varepsilon + 2G\,\mathrm{dev}\,\varepsilon$, or its inverse.
 
     With `rate_form`, both variable names get the suffix `_rate`; with `compliance`, the
-    model maps stress to strain. Raises `ModelError` unless two different moduli are given.
+    model maps stress to strain. Young's and the P-wave modulus leave two solutions, of which
+    the one with a non-negative Poisson's ratio is taken. Raises `ModelError` unless
+    two different moduli are given.
     """
 
     strain = Input(SR2, "Elastic strain")
