@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from neml2fe.errors import InputError, ModelError
 from neml2fe.fem import kinematics
 from neml2fe.fem.algebra import Algebra, DofLayout, Tolerances, make_algebra
+from neml2fe.fem.assembly import Stiffness
 from neml2fe.fem.collective import collectively
 from neml2fe.fem.conditions import Condition, Dirichlet
 from neml2fe.fem.distribution import LocalMesh, distribute
@@ -111,7 +112,7 @@ class Problem:
         constrained = [c for c in self.conditions if isinstance(c, Dirichlet)]
         self.constraints = Constraints(local, constrained, self.algebra)
         self.loads = Loads(local, self.blocks, self.conditions, self.algebra)
-        self._set_pattern()
+        self.stiffness = Stiffness(self.algebra, local, self.blocks, self.constraints.mask)
         self.time = start_time
         self.u: Array = np.zeros(local.n_local * local.dim)
         self.states = [self._initial_state(block) for block in self.blocks]
@@ -120,7 +121,6 @@ class Problem:
         self._trial: list[PointResult] = []  # results of the last update, accepted or not
         self._evaluated_at: Array | None = None
         self._failed_strain: tuple[float, float, torch.Tensor] | None = None
-        self._diagonal: float | None = None
 
     def _check_conditions(self) -> None:
         names = set()
@@ -157,24 +157,6 @@ class Problem:
         layout = DofLayout(local.comm, local.dim, local.n_owned, local.global_nodes, local.points)
         # No criterion relative to the first residual, which says nothing about the forces.
         return make_algebra(layout, backend, options, tolerances=Tolerances(rtol=0.0))
-
-    def _set_pattern(self) -> None:
-        """Every entry of every element matrix, then the diagonal of constrained owned dofs."""
-        dim, local = self.local.dim, self.local
-        to_global = (local.global_nodes[:, None] * dim + np.arange(dim)).reshape(-1)
-        rows, columns = [], []
-        for block in self.blocks:
-            dofs = to_global[block.dofs]
-            shape = (*dofs.shape, dofs.shape[1])
-            rows.append(np.broadcast_to(dofs[:, :, None], shape).reshape(-1))
-            columns.append(np.broadcast_to(dofs[:, None, :], shape).reshape(-1))
-        owned = self.constraints.mask[: local.n_owned * dim]
-        fixed = to_global[: local.n_owned * dim][owned]
-        self.algebra.set_pattern(np.concatenate([*rows, fixed]), np.concatenate([*columns, fixed]))
-        self.algebra.set_constrained(owned)
-        free = (~self.constraints.mask).astype(float)
-        self._free = [torch.as_tensor(free[b.dofs], device=self.device) for b in self.blocks]
-        self._n_fixed = len(fixed)
 
     @property
     def n_dofs(self) -> int:
@@ -244,21 +226,7 @@ class Problem:
         return sum(len(result.failed) for result in self._trial)
 
     def _set_matrix(self) -> None:
-        """Assemble the consistent tangent of the last update; constrained rows and columns
-        are removed, their diagonal entries set to the mean diagonal."""
-        matrices = []
-        for block, result in zip(self.blocks, self._trial, strict=True):
-            assert result.tangent is not None
-            matrices.append(block.stiffness(result.tangent))
-        if self._diagonal is None:
-            entries = [torch.diagonal(k, dim1=1, dim2=2).abs() for k in matrices]
-            total = self.algebra.allreduce(sum(float(e.sum()) for e in entries))
-            count = self.algebra.allreduce(sum(e.numel() for e in entries))
-            self._diagonal = total / count
-        for k, free in zip(matrices, self._free, strict=True):
-            k.mul_(free[:, :, None]).mul_(free[:, None, :])
-        values = [k.reshape(-1).cpu().numpy() for k in matrices]
-        self.algebra.set_matrix(np.concatenate([*values, np.full(self._n_fixed, self._diagonal)]))
+        self.stiffness.assemble([result.tangent for result in self._trial])
 
     # --- one step ----------------------------------------------------------------------
     def advance(self, time: float, monitor: Monitor | None = None) -> StepResult:
@@ -300,8 +268,7 @@ class Problem:
             self._set_matrix()
 
         x0 = start[: len(external)]
-        assert self._diagonal is not None
-        noise = ROUND_OFF * self._diagonal * algebra.norm(x0)
+        noise = ROUND_OFF * self.stiffness.diagonal * algebra.norm(x0)
         atol = max(self.tolerance * scale, noise, 1e-300)
         result = algebra.solve_nonlinear(residual, jacobian, x0, monitor, atol)
         failed = algebra.allreduce(self._failed_here())

@@ -167,10 +167,10 @@ def failing() -> dict[str, NDArray[Any]]:
 def refused() -> dict[str, NDArray[Any]]:
     """Input errors as each rank sees them."""
     mesh = MESHES["quad9"]() if comm.rank == 0 else None
-    nan = Traction("top", [lambda t: np.nan, 0.0])
+    nan = Traction("top", [lambda t: np.nan, 0.0], label="nan")
     tries = {
         "boundary": [*conditions(2), Traction("rigth", [1.0, 0.0])],
-        "clash": [*conditions(2), Dirichlet("left", "x", 1.0)],
+        "clash": [*conditions(2), Dirichlet("left", "x", 1.0, label="clash")],
         "nan": [*conditions(2), nan],
     }
     found = {}
