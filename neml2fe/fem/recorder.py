@@ -157,10 +157,11 @@ class Recorder:
         self._written = problem.time
         u = gather_nodes(local, problem.u.reshape(-1, local.dim)[: local.n_owned])
         fields: dict[str, Blocks] = {}
-        for name in problem.point_fields()[0]:
+        at_points = problem.point_fields()
+        for name in at_points[0]:
             per_block = [
                 block.cell_average(values[name]).cpu().numpy()
-                for block, values in zip(problem.blocks, problem.point_fields(), strict=True)
+                for block, values in zip(problem.blocks, at_points, strict=True)
             ]
             fields[name] = gather_elements(local, per_block) or []
             if name == "stress":

@@ -21,7 +21,7 @@ from neml2fe.errors import ConvergenceError, ModelError
 from neml2fe.implicit.newton import DenseLU, Newton, Status
 from neml2fe.implicit.system import NonlinearSystem, Raw
 from neml2fe.models import Model, Option
-from neml2fe.models.functional import parameter_base_ndims
+from neml2fe.models.functional import batch_shape, parameter_base_ndims
 from neml2fe.models.model import Spec, Values
 
 
@@ -99,10 +99,7 @@ class ImplicitUpdate(Model):
         system = self.equation_system
         parameters: Raw = dict(system.model.named_parameters())
         base_ndim = parameter_base_ndims(system.model)
-        batch = torch.broadcast_shapes(
-            *(v.batch_shape for v in values.values()),
-            *(v.shape[: v.ndim - base_ndim[n]] for n, v in parameters.items()),
-        )
+        batch = batch_shape(system.model, values.values())
 
         def per_point(value: torch.Tensor, base: int) -> torch.Tensor:
             shape = value.shape[value.ndim - base :]

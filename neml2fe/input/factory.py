@@ -98,7 +98,8 @@ class Input:
     # --- lookup -----------------------------------------------------------------------
     def find(self, section: str, name: str) -> Block | None:
         """The block `[section/name]`, or None."""
-        return next((b for b in self.deck.blocks(section) if b.name == name), None)
+        known = self.deck.sections.get(section)
+        return None if known is None else known.find(name)
 
     def refer(self, section: str, value: FieldValue, name: str | None = None) -> Any:
         """The object of `[section]` that the field `value` (or `name` in it) refers to."""

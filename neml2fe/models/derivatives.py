@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 
-from neml2fe.models.functional import parameter_batch_shapes
+from neml2fe.models.functional import batch_shape
 from neml2fe.models.model import Model
 from neml2fe.types import TypedTensor
 
@@ -52,9 +52,7 @@ def value_and_jacobian(
     spec, out_spec = model.input_spec, model.output_spec
     of, wrt = list(out_spec if of is None else of), list(spec if wrt is None else wrt)
     typed = {name: model._typed(name, kind, inputs) for name, kind in spec.items()}
-    batch = torch.broadcast_shapes(
-        *(v.batch_shape for v in typed.values()), *parameter_batch_shapes(model)
-    )
+    batch = batch_shape(model, typed.values())
     columns = [
         typed[n].data.expand((*batch, *spec[n].BASE_SHAPE)).reshape(*batch, spec[n].base_size())
         for n in wrt

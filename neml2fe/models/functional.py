@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 
 from neml2fe.models.model import Model
+from neml2fe.types import TypedTensor
 
 
 @contextmanager
@@ -46,12 +47,13 @@ def parameter_base_ndims(model: Model) -> dict[str, int]:
     }
 
 
-def parameter_batch_shapes(model: Model) -> list[torch.Size]:
-    """Batch shape of each parameter; parameters that vary by point widen the batch of inputs."""
-    return [
+def batch_shape(model: Model, inputs: Iterable[TypedTensor]) -> torch.Size:
+    """Broadcast batch shape of `inputs` and of the parameters, which may vary by point too."""
+    parameters = (
         parameter.shape[: parameter.ndim - owner._types[symbol].base_ndim()]
         for owner in model.modules()
         if isinstance(owner, Model)
         for symbol, parameter in owner._parameters.items()
         if parameter is not None
-    ]
+    )
+    return torch.broadcast_shapes(*(value.batch_shape for value in inputs), *parameters)

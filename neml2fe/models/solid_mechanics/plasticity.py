@@ -13,7 +13,7 @@ import torch
 
 from neml2fe.errors import ModelError, suggest
 from neml2fe.models.fields import Input, Option, Output, Parameter
-from neml2fe.models.functional import parameter_batch_shapes
+from neml2fe.models.functional import batch_shape
 from neml2fe.models.model import Model, Spec, Values
 from neml2fe.types import SR2, Scalar, where
 
@@ -80,9 +80,7 @@ class Normality(Model):
         spec = self.model.input_spec
         fixed = {n: v for n, v in values.items() if n not in self.from_}
         # Every argument takes the full batch, so the gradient of the sum is each point's own.
-        batch = torch.broadcast_shapes(
-            *(v.batch_shape for v in values.values()), *parameter_batch_shapes(self.model)
-        )
+        batch = batch_shape(self.model, values.values())
         arguments = [values[v].data.expand((*batch, *spec[v].BASE_SHAPE)) for v in self.from_]
 
         def total(*arguments: torch.Tensor) -> torch.Tensor:
