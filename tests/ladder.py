@@ -10,7 +10,7 @@ import torch
 
 import neml2fe
 from neml2fe.models import Model
-from neml2fe.types import Rot, Scalar, TypedTensor, rotate
+from neml2fe.types import MRP, Scalar, TypedTensor, rotate
 
 DECKS = Path(__file__).parent / "decks"
 STEPS = [10.0**-k for k in range(1, 10)]
@@ -25,12 +25,12 @@ def randn(*shape: int) -> torch.Tensor:
     return torch.randn(shape, dtype=torch.float64)
 
 
-def rotation(*batch: int) -> Rot:
+def rotation(*batch: int) -> MRP:
     """Random rotations by up to a third of a turn."""
-    return Rot(torch.rand(*batch, 3, dtype=torch.float64) - 0.5)
+    return MRP(torch.rand(*batch, 3, dtype=torch.float64) - 0.5)
 
 
-def turned(value: TypedTensor, turn: Rot) -> TypedTensor:
+def turned(value: TypedTensor, turn: MRP) -> TypedTensor:
     return value if isinstance(value, Scalar) else rotate(value, turn)
 
 

@@ -35,12 +35,14 @@ class Field:
 @dataclass
 class Variable(Field):
     """`default` is the variable's default name (the field's own when None); `{other}` in it
-    stands for the name given to field `other`. With `many`, the value is a list of names."""
+    stands for the name given to field `other`, `{label}` for the model's own name. With `many`,
+    the value is a list of names. `dimension` is documentation, see `Parameter`."""
 
     type: TensorType
     doc: str = ""
     default: str | None = None
     many: bool = False
+    dimension: str = ""
 
 
 @dataclass
@@ -94,7 +96,8 @@ def Parameter(
 ) -> Any:
     """A number of the law; becomes a `torch.nn.Parameter` under the short name `symbol`.
 
-    `dimension` is documentation: "stress", "1/time", "" (dimensionless).
+    `dimension` is documentation: "stress", "1/time", "1" (dimensionless), "" where it depends
+    on the use of a generic building block.
     With `many`, the value is a list and the parameters are `symbol_0`, `symbol_1`, ...
     """
     return ParameterField(type, symbol, doc, dimension, default, many)

@@ -123,6 +123,7 @@ class Model(torch.nn.Module):
             if isinstance(field, Input) and field.optional:
                 return []
             chosen = {name: names[0] for name, names in self.names.items() if names}
+            chosen["label"] = self.label
             value = field.name if field.default is None else field.default.format(**chosen)
         names = [value] if isinstance(value, str) else list(value)
         for name in names:

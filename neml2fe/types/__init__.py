@@ -39,19 +39,19 @@ from neml2fe.types.functions import (
     vol,
     where,
 )
-from neml2fe.types.tensors import R2, SR2, SSR4, WR2, Rot, Scalar, Vec
+from neml2fe.types.tensors import MRP, R2, SR2, SSR4, WR2, Scalar, Vec
 
 TENSOR_TYPES: dict[str, type[TypedTensor]] = {
-    t.__name__: t for t in (Scalar, Vec, R2, SR2, WR2, SSR4, Rot)
+    t.__name__: t for t in (Scalar, Vec, R2, SR2, WR2, SSR4, MRP)
 }
 
 __all__ = [
+    "MRP",
     "R2",
     "SR2",
     "SSR4",
     "TENSOR_TYPES",
     "WR2",
-    "Rot",
     "Scalar",
     "TypedTensor",
     "Vec",

@@ -13,7 +13,7 @@ import torch
 
 from neml2fe.types import mandel
 from neml2fe.types.base import TypedTensor, lift
-from neml2fe.types.tensors import R2, SR2, SSR4, WR2, Rot, Scalar, Vec
+from neml2fe.types.tensors import MRP, R2, SR2, SSR4, WR2, Scalar, Vec
 
 T = TypeVar("T", bound=TypedTensor)
 
@@ -143,9 +143,9 @@ def skew(x: R2) -> WR2:
     return WR2.from_r2(x)
 
 
-def rotate(x: T, rotation: Rot | R2) -> T:
+def rotate(x: T, rotation: MRP | R2) -> T:
     """Active rotation of `x`: R x, R x R^T, or Q : C : Q^T for a fourth-order tensor."""
-    r = rotation.to_r2().data if isinstance(rotation, Rot) else rotation.data
+    r = rotation.to_r2().data if isinstance(rotation, MRP) else rotation.data
     if isinstance(x, (Vec, WR2)):
         return type(x)((r @ x.data.unsqueeze(-1)).squeeze(-1))
     if isinstance(x, R2):

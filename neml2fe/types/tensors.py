@@ -1,4 +1,4 @@
-"""The tensor types of continuum mechanics: Scalar, Vec, R2, SR2, WR2, SSR4 and Rot."""
+"""The tensor types of continuum mechanics: Scalar, Vec, R2, SR2, WR2, SSR4 and MRP."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ class SSR4(TypedTensor):
         return NotImplemented
 
 
-class Rot(TypedTensor):
+class MRP(TypedTensor):
     """A rotation as modified Rodrigues parameters `n tan(angle/4)`, `(..., 3)`.
 
     Schaub and Junkins, "Stereographic orientation parameters for attitude dynamics",
@@ -217,22 +217,22 @@ class Rot(TypedTensor):
     __slots__ = ()
 
     @classmethod
-    def fill(cls, x: Any, y: Any, z: Any, **options: Any) -> Rot:
+    def fill(cls, x: Any, y: Any, z: Any, **options: Any) -> MRP:
         return cls(_fill((x, y, z), **options))
 
     @classmethod
-    def identity(cls, **options: Any) -> Rot:
+    def identity(cls, **options: Any) -> MRP:
         return cls(torch.zeros(3, **options))
 
     @classmethod
-    def from_axis_angle(cls, axis: Vec, angle: Scalar | float) -> Rot:
+    def from_axis_angle(cls, axis: Vec, angle: Scalar | float) -> MRP:
         """Rotation by `angle` (radians) about `axis` (need not be of unit length)."""
         unit = axis.data / torch.linalg.vector_norm(axis.data, dim=-1, keepdim=True)
         theta = angle.data if isinstance(angle, Scalar) else torch.as_tensor(angle)
         return cls(unit * lift(torch.tan(theta.to(unit.dtype) / 4.0), 1))
 
     @classmethod
-    def from_euler_angles(cls, phi1: Any, Phi: Any, phi2: Any, degrees: bool = False) -> Rot:
+    def from_euler_angles(cls, phi1: Any, Phi: Any, phi2: Any, degrees: bool = False) -> MRP:
         """Bunge angles: the active rotation z(phi1) x(Phi) z(phi2)."""
         scale = math.pi / 180.0 if degrees else 1.0
         z, x = Vec.fill(0.0, 0.0, 1.0), Vec.fill(1.0, 0.0, 0.0)
@@ -244,7 +244,7 @@ class Rot(TypedTensor):
         return turns[0] @ turns[1] @ turns[2]
 
     @classmethod
-    def from_quaternion(cls, q: torch.Tensor) -> Rot:
+    def from_quaternion(cls, q: torch.Tensor) -> MRP:
         """From unit quaternions `(..., 4)`, scalar part first; the shorter turn is taken."""
         q = torch.where(q[..., :1] < 0, -q, q)
         return cls(q[..., 1:] / (1.0 + q[..., :1]))
@@ -261,15 +261,15 @@ class Rot(TypedTensor):
         eye = torch.eye(3, dtype=self.dtype, device=self.device)
         return R2(eye + (4.0 * (1.0 - square) * w + 8.0 * w @ w) / (1.0 + square) ** 2)
 
-    def inverse(self) -> Rot:
-        return Rot(-self.data)
+    def inverse(self) -> MRP:
+        return MRP(-self.data)
 
     def __matmul__(self, other: Any) -> Any:
         """Composition: (a @ b) turns by b first, then by a."""
-        if not isinstance(other, Rot):
+        if not isinstance(other, MRP):
             return NotImplemented
         a, b = torch.broadcast_tensors(self.to_quaternion(), other.to_quaternion())
         a0, av, b0, bv = a[..., :1], a[..., 1:], b[..., :1], b[..., 1:]
         scalar = a0 * b0 - (av * bv).sum(-1, keepdim=True)
         vector = a0 * bv + b0 * av + torch.linalg.cross(av, bv)
-        return Rot.from_quaternion(torch.cat([scalar, vector], dim=-1))
+        return MRP.from_quaternion(torch.cat([scalar, vector], dim=-1))
