@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 test parity: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint doctor parity lock clean distclean
+.PHONY: help setup run test lint doctor parity catalog lock clean distclean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ parity: ## compare with other codes, installed beside in .venv-peer (several GB)
 	$(PARITY)/pip install -q -e . pytest pytest-timeout
 	@if ls tests/parity/test_*.py > /dev/null 2>&1; then NEML2FE_PEER=$(abspath $(PARITY)/python) $(PARITY)/pytest tests/parity; \
 	else echo "tests/parity has no tests yet"; fi
+
+catalog: setup ## write docs/catalog anew, from what the types declare
+	$(BIN)/python scripts/catalog.py
 
 lock: setup ## renew constraints.txt; torch stays at the release that it names
 	$(BIN)/pip install -q uv

@@ -34,7 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         comm = communicator()
         warnings.showwarning = functools.partial(_warn, comm)
         code: int = given.action(given, comm)
+        sys.stdout.flush()
         return code
+    except BrokenPipeError:  # whoever reads the output has seen enough, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         if comm is None:
             print("interrupted; what was written stays readable", file=sys.stderr)
@@ -75,14 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "-o", "--output", help="folder for the results (default: results/ by the deck)"
     )
-    run.add_argument(
-        "-s",
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION/BLOCK/FIELD=VALUE",
-        help="override a field of the deck; may be repeated",
-    )
+    _add_deck_options(run)
     run.add_argument(
         "--resume",
         nargs="?",
@@ -90,17 +87,45 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CHECKPOINT",
         help="continue a finite-element run from its checkpoint (default: the one in the results)",
     )
-    run.add_argument(
-        "--trust", action="store_true", help="run the deck's Python expressions freely"
-    )
     run.add_argument("-q", "--quiet", action="store_true", help="no progress table")
     run.set_defaults(action=_run)
 
+    inspect = commands.add_parser(
+        "inspect", help="show what a deck's models are: members, wiring, variables, parameters"
+    )
+    inspect.add_argument("deck", help="input file")
+    inspect.add_argument(
+        "model", nargs="?", help="block of [Models] (default: those that drivers run)"
+    )
+    inspect.add_argument("--dot", action="store_true", help="print the graph for Graphviz")
+    inspect.add_argument("--figure", metavar="FILE", help="draw the graph: .png, .pdf or .svg")
+    _add_deck_options(inspect)
+    inspect.set_defaults(action=_inspect)
+
+    syntax = commands.add_parser("syntax", help="show the types that decks may name")
+    syntax.add_argument("type", nargs="?", help="explain this one")
+    syntax.add_argument("--json", action="store_true", help="for programs")
+    syntax.set_defaults(action=_syntax)
+
     doctor = commands.add_parser("doctor", help="show what was found on this machine")
     doctor.set_defaults(action=_doctor)
-    for command in (run, doctor):
+    for command in (run, inspect, syntax, doctor):
         command.add_argument("--traceback", action="store_true", help="show where an error arose")
     return parser
+
+
+def _add_deck_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-s",
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION/BLOCK/FIELD=VALUE",
+        help="override a field of the deck; may be repeated",
+    )
+    command.add_argument(
+        "--trust", action="store_true", help="run the deck's Python expressions freely"
+    )
 
 
 _PETSC_HELP = "PETSc options may follow after --, e.g. neml2fe run plate.i -- -ksp_type cg"
@@ -110,6 +135,18 @@ def _run(given: argparse.Namespace, comm: Any) -> int:
     from neml2fe.cli.run import run
 
     return run(given, comm)
+
+
+def _inspect(given: argparse.Namespace, comm: Any) -> int:
+    from neml2fe.cli.inspect import inspect
+
+    return inspect(given)
+
+
+def _syntax(given: argparse.Namespace, comm: Any) -> int:
+    from neml2fe.cli.syntax import syntax
+
+    return syntax(given)
 
 
 def _doctor(given: argparse.Namespace, comm: Any) -> int:

@@ -15,6 +15,7 @@ from neml2fe.errors import Error, InputError, OutputError, suggest
 def run(given: argparse.Namespace, comm: Any) -> int:
     """Run the chosen driver; the exit code."""
     from neml2fe.input import load_input
+    from neml2fe.input.drivers import MaterialCheck
     from neml2fe.input.simulation import FiniteElementDriver, parse_petsc_options
 
     source = load_input(given.deck, given.set, given.trust)
@@ -25,7 +26,9 @@ def run(given: argparse.Namespace, comm: Any) -> int:
     if not isinstance(driver, FiniteElementDriver):
         if given.resume is not None:
             raise InputError("only finite-element runs can be resumed")
-        if comm is None or comm.rank == 0:
+        if isinstance(driver, MaterialCheck) and (comm is None or comm.rank == 0):
+            _check(driver, given.quiet)
+        elif comm is None or comm.rank == 0:
             _material(driver, directory, given.quiet)
         return 0
     if comm is None:
@@ -97,3 +100,21 @@ def _material(run: Any, directory: Path, quiet: bool) -> None:
             print(f"  {path}  {what}")
     if failure is not None:
         raise failure
+
+
+def _check(driver: Any, quiet: bool) -> None:
+    """Run a driver and compare its results; the deviations are printed. Raises `MismatchError`."""
+    from neml2fe.drivers.comparison import MismatchError
+
+    run = driver.run
+    history = run.driver.run()
+    if run.save_as is not None:
+        history.save(run.save_as)
+    try:
+        comparison = driver.check.compare(history)
+        comparison.require(driver.reference)
+    except MismatchError as error:
+        print(error.table, flush=True)
+        raise
+    if not quiet:
+        print(f"{driver.name}: {comparison.summary(driver.reference)}")

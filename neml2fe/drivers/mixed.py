@@ -205,13 +205,12 @@ class MixedControlDriver:
     def _shaped(self, values: Raw, names: Sequence[str] | Mapping[str, object]) -> Raw:
         """Copies of `(n, *base)` tensors as `(*specimens, *base)`."""
         return {
-            n: values[n].reshape((*self.specimens, *self.types[n].BASE_SHAPE)).clone()
-            for n in names
+            n: values[n].reshape((*self.specimens, *values[n].shape[1:])).clone() for n in names
         }
 
     def _goal(self, step: int) -> Raw:
         return {
-            name: self._points(value.data[step], value.base_ndim())
+            name: self._points(value.data[step], value.base_ndim() + value.sub_batch_ndim)
             for name, value in self.histories.items()
         }
 
@@ -222,7 +221,7 @@ class MixedControlDriver:
         now = material.initial_state(len(like), like.dtype, like.device)
         now.update({n: torch.zeros_like(goal[n]) for n in (material.strain, material.stress)})
         for name, value in self.initial.items():
-            now[name] = self._points(value.data.to(like), value.base_ndim())
+            now[name] = self._points(value.data.to(like), value.base_ndim() + value.sub_batch_ndim)
         goal.pop(material.stress)
         under_stress = self._points(self._under_stress[0], 1)
         goal[material.strain] = torch.where(

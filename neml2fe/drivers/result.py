@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from neml2fe import io
 from neml2fe.errors import InputError, suggest
-from neml2fe.models.model import Spec
+from neml2fe.models.model import Spec, Values
 from neml2fe.types import SR2, Scalar
 
 COMPONENTS = {
@@ -42,6 +43,19 @@ class History:
     outputs: list[dict[str, torch.Tensor]] = field(default_factory=list)
     strain: str | None = None  # what the figure of a report shows, where the driver knows it
     stress: str | None = None
+    sub_batch: dict[str, int] = field(default_factory=dict)  # sub-batch dimensions, where any
+
+    def append(self, inputs: Values, outputs: Values) -> None:
+        """Add a step."""
+        for values, steps in ((inputs, self.inputs), (outputs, self.outputs)):
+            steps.append({n: v.data for n, v in values.items()})
+            self.sub_batch.update({n: v.sub_batch_ndim for n, v in values.items()})
+
+    def inner_shape(self, name: str) -> tuple[int, ...]:
+        """Sub-batch and base shape of `name` at the last step."""
+        value = {**self.inputs[-1], **self.outputs[-1]}[name]
+        n = self.sub_batch.get(name, 0) + self.types[name].base_ndim()
+        return tuple(value.shape[value.ndim - n :])
 
     def flat(self) -> dict[str, torch.Tensor]:
         """`input.<step>.<name>` and `output.<step>.<name>`, all inputs first."""
@@ -64,13 +78,22 @@ class History:
         return driven + computed
 
     def series(self, name: str, first: int = 1) -> torch.Tensor:
-        """`(n, n_specimens, *base)` values of `name` at steps `first`, `first + 1`, ..."""
-        base, specimens = self.types[name].BASE_SHAPE, self.specimens()
+        """`(n, n_specimens, *sub_batch, *base)` values of `name` at steps `first`,
+        `first + 1`, ..."""
+        base, specimens = self.inner_shape(name), self.specimens()
         rows = [
             (outputs if name in outputs else inputs)[name].detach().cpu()
             for inputs, outputs in zip(self.inputs[first:], self.outputs[first:], strict=True)
         ]
         return torch.stack([r.expand((*specimens, *base)).reshape(-1, *base) for r in rows])
+
+    def components(self, name: str) -> list[str]:
+        """Endings of the column names of a variable: `_12`, or `[3]_12` in a sub-batch."""
+        base = self.types[name].BASE_SHAPE
+        inner = self.inner_shape(name)
+        places = product(*(range(n) for n in inner[: len(inner) - len(base)]))
+        entries = ["".join(f"[{i}]" for i in place) for place in places]
+        return [entry + tail for entry in entries for tail in COMPONENTS[base]]
 
     def specimens(self) -> tuple[int, ...]:
         """The batch shape to which all variables of a step broadcast."""
@@ -78,7 +101,7 @@ class History:
             raise InputError("the history holds the initial conditions only: no step was computed")
         last = {**self.inputs[-1], **self.outputs[-1]}
         return torch.broadcast_shapes(
-            *(v.shape[: v.ndim - self.types[n].base_ndim()] for n, v in last.items())
+            *(v.shape[: v.ndim - len(self.inner_shape(n))] for n, v in last.items())
         )
 
     def write_csv(self, path: Path) -> Path:
@@ -96,7 +119,7 @@ class History:
         for name, values in arrays.items():
             label = "time" if name == self.time else name
             flat = values.reshape(n_steps * n_specimens, -1).numpy()
-            for tail, column in zip(COMPONENTS[values.shape[2:]], flat.T, strict=True):
+            for tail, column in zip(self.components(name), flat.T, strict=True):
                 columns[label + tail] = column
         return io.write_columns(path, columns)
 
@@ -113,7 +136,7 @@ class History:
                 raise InputError(f"no variable '{name}' to draw{suggest(name, known)}")
         initial = {**self.inputs[0], **self.outputs[0]}
         first = 0 if x in initial and y in initial else 1
-        shape = {n: self.types[n].BASE_SHAPE for n in (x, y)}
+        shape = {n: self.inner_shape(n) for n in (x, y)}
         if shape[x] not in ((), shape[y]):
             raise InputError(
                 f"cannot draw '{y}' ({self.types[y].__name__}) over '{x}' "
@@ -125,7 +148,7 @@ class History:
         drawn, labels = {}, {}
         for name, v in values.items():
             k = component if shape[name] else 0
-            drawn[name], labels[name] = v[..., k].numpy(), name + COMPONENTS[shape[name]][k]
+            drawn[name], labels[name] = v[..., k].numpy(), name + self.components(name)[k]
         n = drawn[y].shape[1]
         curves = [
             (f"specimen {k}" if n > 1 else "", drawn[x][:, k], drawn[y][:, k]) for k in range(n)

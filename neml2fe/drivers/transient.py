@@ -12,6 +12,7 @@ from neml2fe.errors import InputError
 from neml2fe.implicit import Status, recorded_solves
 from neml2fe.material import current_name, split_lag
 from neml2fe.models import Model
+from neml2fe.models.model import Values
 from neml2fe.types import R2, Scalar, TypedTensor
 
 
@@ -65,27 +66,24 @@ class TransientDriver:
         steps computed so far.
         """
         history = History(self.time, self.types)
-        first = {n: v[0].data for n, v in self.prescribed.items()}
-        history.inputs.append(first)
-        history.outputs.append({n: v.data for n, v in self.initial.items()})
-        past: list[dict[str, torch.Tensor]] = [{**first, **history.outputs[0]}]
+        first = {n: v[0] for n, v in self.prescribed.items()}
+        history.append(first, self.initial)
+        past: list[Values] = [{**first, **self.initial}]
         depth = max(split_lag(name)[1] for name in self.model.input_spec) or 1
         for step in range(1, self.n_steps + 1):
-            inputs = {n: v[step].data for n, v in self.prescribed.items()}
+            inputs = {n: v[step] for n, v in self.prescribed.items()}
             inputs.update(self._old_values(past))
-            values = {**self._defaults(inputs[self.time]), **inputs}
+            values = {**self._defaults(inputs[self.time].data), **inputs}
             with recorded_solves() as log:
                 outputs = self.model.evaluate({n: values[n] for n in self.model.input_spec})
             self._require_convergence(log.status, step, history)
-            raw = {n: v.data for n, v in outputs.items()}
-            history.inputs.append(inputs)
-            history.outputs.append(raw)
-            past = [{**inputs, **raw}, *past][:depth]
+            history.append(inputs, outputs)
+            past = [{**inputs, **outputs}, *past][:depth]
             if progress is not None:
                 progress(step, self.n_steps)
         return history
 
-    def _old_values(self, past: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    def _old_values(self, past: list[Values]) -> Values:
         """Values of the `x~k` inputs that are known; before the first step, those of step 0."""
         found = {}
         for name in self.model.input_spec:
@@ -95,14 +93,14 @@ class TransientDriver:
                 found[name] = source[base]
         return found
 
-    def _defaults(self, like: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _defaults(self, like: torch.Tensor) -> Values:
         """Virgin values of the `x~k` inputs."""
-        defaults = {}
+        defaults: Values = {}
         for name, kind in self.model.input_spec.items():
             if name != current_name(name):
                 value = like.new_zeros(kind.BASE_SHAPE)
                 identity = torch.eye(3, dtype=like.dtype, device=like.device)
-                defaults[name] = value + identity if kind is R2 else value
+                defaults[name] = kind(value + identity if kind is R2 else value)
         return defaults
 
     def _require_convergence(

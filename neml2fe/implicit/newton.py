@@ -10,6 +10,7 @@ from enum import IntEnum
 import torch
 
 from neml2fe.errors import InputError
+from neml2fe.implicit.linear_solvers import DenseLU, LinearSolver
 
 Residual = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Linearised = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -21,19 +22,6 @@ class Status(IntEnum):
     CONVERGED = 0
     ITERATION_LIMIT = 1
     NOT_FINITE = 2
-
-
-@dataclass
-class DenseLU:
-    """Dense LU factorisation with partial pivoting of each point's Jacobian."""
-
-    def solve(self, matrix: torch.Tensor, rhs: torch.Tensor) -> torch.Tensor:
-        """Solve `(N, n, n)` systems for `(N, n)` or `(N, n, k)`; singular ones give non-finite
-        results, which the caller reports per point."""
-        columns = rhs if rhs.ndim == matrix.ndim else rhs.unsqueeze(-1)
-        factors, pivots, _ = torch.linalg.lu_factor_ex(matrix)
-        x = torch.linalg.lu_solve(factors, pivots, columns)
-        return x if rhs.ndim == matrix.ndim else x.squeeze(-1)
 
 
 @dataclass
@@ -55,7 +43,7 @@ class Newton:
     are tried again with a backtracking line search on |r|.
     """
 
-    linear_solver: DenseLU | None = None
+    linear_solver: LinearSolver | None = None
     abs_tol: float = 1e-10
     rel_tol: float = 1e-8
     max_its: int = 25

@@ -10,8 +10,11 @@ import torch
 
 from neml2fe.drivers import MixedControlDriver, TransientDriver
 from neml2fe.drivers.mixed import CONTROLS, control_of_words
+from neml2fe.drivers.regression import TransientRegression
+from neml2fe.drivers.verification import Verification
 from neml2fe.errors import Error
 from neml2fe.input.deck import Block, FieldValue, located
+from neml2fe.models import Model
 from neml2fe.types import SR2, TENSOR_TYPES, Scalar, TypedTensor
 
 if TYPE_CHECKING:
@@ -40,6 +43,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "max_bisections",
         *_HISTORIES,
     ),
+    "TransientRegression": ("driver", "reference", "rtol", "atol"),
+    "Verification": (
+        "driver",
+        "rtol",
+        "atol",
+        "time_steps",
+        *(f"{kind}_{part}" for kind in TENSOR_TYPES for part in ("names", "values")),
+    ),
 }
 
 
@@ -52,7 +63,19 @@ class MaterialRun:
     save_as: Path | None
 
 
-def build_driver(source: Input, block: Block) -> MaterialRun:
+@dataclass
+class MaterialCheck:
+    """A driver that runs another one and compares what it computes with `reference`."""
+
+    name: str
+    run: MaterialRun
+    check: TransientRegression | Verification
+    reference: str
+
+
+def build_driver(source: Input, block: Block) -> MaterialRun | MaterialCheck:
+    if block.require("type").as_str() in ("TransientRegression", "Verification"):
+        return _check(source, block)
     save_as = block.get("save_as")
     path = Path(save_as.as_str()) if save_as and save_as.as_str() else None
     build = {"TransientDriver": _transient, "MixedControlDriver": _mixed}
@@ -60,8 +83,37 @@ def build_driver(source: Input, block: Block) -> MaterialRun:
     return MaterialRun(block.name, driver, path)
 
 
+def _check(source: Input, block: Block) -> MaterialCheck:
+    value = block.require("driver")
+    run = source.refer("Drivers", value)
+    if not isinstance(run, MaterialRun):
+        raise value.error(f"'{value.as_str()}' is no driver of a material point")
+    options = {n: v.as_float() for n in ("rtol", "atol") if (v := block.get(n))}
+    if block.require("type").as_str() == "TransientRegression":
+        path = block.require("reference").as_path()
+        if run.save_as is not None and run.save_as.resolve() == path.resolve():
+            raise block.require("reference").error(
+                f"'{value.as_str()}' saves its results as this very file, which would compare "
+                "them with themselves"
+            )
+        return MaterialCheck(block.name, run, TransientRegression(path, **options), str(path))
+    steps = block.get("time_steps")
+    references = _named_tensors(source, block, "")
+    with located(block):
+        check = Verification(references, steps.as_ints() if steps else (), **options)
+    return MaterialCheck(block.name, run, check, "the reference tensors")
+
+
+def _model(source: Input, block: Block) -> Model:
+    """The model of the field `model`, which has the variables that [Settings] speak of."""
+    model: Model = source.refer("Models", block.require("model"))
+    parts = [m for m in model.modules() if isinstance(m, Model)]
+    source.settings.require_names({n for m in parts for n in (*m.input_spec, *m.output_spec)})
+    return model
+
+
 def _transient(source: Input, block: Block) -> TransientDriver:
-    model = source.refer("Models", block.require("model"))
+    model = _model(source, block)
     time = block.get("time")
     with located(block):
         return TransientDriver(
@@ -74,7 +126,7 @@ def _transient(source: Input, block: Block) -> TransientDriver:
 
 
 def _mixed(source: Input, block: Block) -> MixedControlDriver:
-    model = source.refer("Models", block.require("model"))
+    model = _model(source, block)
     options: dict[str, Any] = {}
     for name in ("prescribed_strain", "prescribed_stress"):
         if value := block.get(name):
@@ -111,18 +163,20 @@ def _control(source: Input, value: FieldValue) -> SR2:
 
 
 def _named_tensors(source: Input, block: Block, group: str) -> dict[str, TypedTensor]:
+    """The tensors of the fields `<group>_<type>_names` and `..._values`, by name."""
     found: dict[str, TypedTensor] = {}
     for kind, cls in TENSOR_TYPES.items():
-        names, values = (block.get(f"{group}_{kind}_{part}") for part in ("names", "values"))
+        stem = f"{group}_{kind}".lstrip("_")
+        names, values = (block.get(f"{stem}_{part}") for part in ("names", "values"))
         if names is None and values is None:
             continue
         if names is None or values is None:
             missing = "names" if names is None else "values"
-            raise block.error(f"the field '{group}_{kind}_{missing}' is missing")
+            raise block.error(f"the field '{stem}_{missing}' is missing")
         if len(names.as_list()) != len(values.as_list()):
             raise values.error(
                 f"{len(values.as_list())} values for the {len(names.as_list())} names of "
-                f"{group}_{kind}_names"
+                f"{stem}_names"
             )
         for name, word in zip(names.as_list(), values.as_list(), strict=True):
             if name in found:

@@ -11,9 +11,12 @@ import torch
 
 from neml2fe.errors import suggest
 from neml2fe.implicit import NonlinearSystem
-from neml2fe.input import drivers, finite_element, models, simulation, tensors
+from neml2fe.input import data, drivers, finite_element, models, simulation, tensors
 from neml2fe.input.deck import Block, Deck, FieldValue
+from neml2fe.input.presets import law_blocks, roles
 from neml2fe.input.reader import read_deck
+from neml2fe.input.settings import SECTION as SETTINGS
+from neml2fe.input.settings import read_settings
 from neml2fe.models import REGISTRY, Model
 from neml2fe.types import TENSOR_TYPES, TypedTensor
 
@@ -29,6 +32,7 @@ class Section:
 
 SECTIONS: dict[str, Section] = {
     "Tensors": Section(lambda: tensors.FIELDS, tensors.build_tensor),
+    "Data": Section(lambda: {k: c.fields for k, c in data.CRYSTALS.items()}, data.build_data),
     "Models": Section(lambda: {k: models.model_fields(k) for k in REGISTRY}, models.build_model),
     "EquationSystems": Section(
         lambda: {"NonlinearSystem": models.SYSTEM_FIELDS}, models.build_system, "NonlinearSystem"
@@ -68,9 +72,10 @@ class Input:
         self._built: dict[tuple[str, str], Any] = {}
         self._building: list[str] = []
         self._check()
+        self.settings = read_settings(deck)
 
     def _check(self) -> None:
-        self.deck.unknown_sections(SECTIONS)
+        self.deck.unknown_sections([*SECTIONS, SETTINGS])
         for name, section in SECTIONS.items():
             if name in self.deck.sections:
                 self.deck.sections[name].unknown_fields(())
@@ -93,7 +98,9 @@ class Input:
                 )
             raise given.error(message) if given else block.error(message)
         block.unknown_fields(["type", *known[kind]])
-        block.unknown_blocks()
+        block.unknown_blocks(roles(kind))
+        for law in (part for inner in block.blocks for part in law_blocks(inner)):
+            self._check_block(law, known, None)
 
     # --- lookup -----------------------------------------------------------------------
     def find(self, section: str, name: str) -> Block | None:
@@ -108,6 +115,10 @@ class Input:
             near = suggest(name, [b.name for b in self.deck.blocks(section)])
             raise value.error(f"no block [{section}/{name}]{near}")
         return self.get(section, name)
+
+    def was_built(self, section: str, name: str) -> bool:
+        """Whether anything has asked for `[section/name]`."""
+        return (section, name) in self._built
 
     def get(self, section: str, name: str) -> Any:
         """The object of `[section/name]`. Raises `InputError`, also when blocks refer to

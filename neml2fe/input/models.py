@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from neml2fe.errors import suggest
 from neml2fe.implicit import DenseLU, Newton, NewtonWithLineSearch, NonlinearSystem
 from neml2fe.input.deck import Block, FieldValue, located
+from neml2fe.input.presets import laws, nested_laws
 from neml2fe.models import REGISTRY, Model
 from neml2fe.models.fields import Old, OptionField, ParameterField, Variable
+from neml2fe.models.solid_mechanics.crystal_plasticity.geometry import CrystalGeometry
+from neml2fe.presets import Role, Value
 from neml2fe.types import Scalar, TypedTensor
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ SOLVERS: dict[str, Any] = {
     "NewtonWithLineSearch": NewtonWithLineSearch,
     "DenseLU": DenseLU,
 }
-SYSTEM_FIELDS = ("model", "unknowns", "residuals")
+SYSTEM_FIELDS = ("model", "unknowns", "residuals", "structure")
 
 
 def model_fields(kind: str) -> list[str]:
@@ -35,8 +38,15 @@ def solver_fields(kind: str) -> list[str]:
 
 def build_model(source: Input, block: Block) -> Model:
     """The model of one block. Errors of its constructor gain the block's file and line."""
+    given = model_arguments(source, block)
+    with located(block):
+        return REGISTRY[block.require("type").as_str()](label=block.name, **given)
+
+
+def model_arguments(source: Input, block: Block) -> dict[str, Any]:
+    """The fields of a model's block as its constructor takes them."""
     cls = REGISTRY[block.require("type").as_str()]
-    given: dict[str, Any] = {"label": block.name}
+    given: dict[str, Any] = dict(nested_laws(block, lambda inner: model_arguments(source, inner)))
     for name, value in block.fields.items():
         field = cls.fields.get(name)
         if isinstance(field, Variable):
@@ -48,8 +58,12 @@ def build_model(source: Input, block: Block) -> Model:
             given[name] = words if field.many else words[0]
         elif isinstance(field, OptionField):
             given[name] = option(source, value, field.type)
-    with located(block):
-        return cls(**given)
+    for name, field in cls.fields.items():
+        if isinstance(field, OptionField) and field.type is CrystalGeometry and name not in given:
+            if source.find("Data", field.default) is None:
+                raise block.error(f"needs the crystal of a block [Data/{field.default}]")
+            given[name] = source.get("Data", field.default)
+    return given
 
 
 def option(source: Input, value: FieldValue, kind: Any) -> Any:
@@ -61,6 +75,10 @@ def option(source: Input, value: FieldValue, kind: Any) -> Any:
         if item is object:
             return [parameter(source, value, word, Scalar) for word in value.as_list()]
         return [_lookup(source, value, word, item) for word in value.as_list()]
+    if isinstance(kind, Role):
+        return laws(value, kind, lambda word, type_: parameter(source, value, word, type_))
+    if isinstance(kind, Value):
+        return parameter(source, value, value.as_str(), kind.type)
     readers = {
         bool: value.as_bool,
         int: value.as_int,
@@ -73,7 +91,7 @@ def option(source: Input, value: FieldValue, kind: Any) -> Any:
 
 
 def _lookup(source: Input, value: FieldValue, name: str, kind: type) -> Any:
-    sections = {Model: "Models", NonlinearSystem: "EquationSystems"}
+    sections = {Model: "Models", NonlinearSystem: "EquationSystems", CrystalGeometry: "Data"}
     found = source.refer(sections.get(kind, "Solvers"), value, name)
     if not isinstance(found, kind):
         raise value.error(f"'{name}' is a {type(found).__name__}, not a {kind.__name__}")
@@ -81,7 +99,8 @@ def _lookup(source: Input, value: FieldValue, name: str, kind: type) -> Any:
 
 
 def parameter(source: Input, value: FieldValue, word: str, kind: type[TypedTensor]) -> Any:
-    """A number, or the tensor or model of that name."""
+    """A number, the tensor or model of that name, or else the name itself, of a variable that
+    the rest of the deck knows."""
     number = value.number_or_none(word)
     if number is not None:
         return number
@@ -90,21 +109,43 @@ def parameter(source: Input, value: FieldValue, word: str, kind: type[TypedTenso
         return tensor if isinstance(tensor, TypedTensor) else kind(tensor)
     if source.find("Models", word) is not None:
         return source.get_model(word)
+    variables = _variables(source, value)
+    if word in variables:
+        return word
     names = [b.name for s in ("Tensors", "Models") for b in source.deck.blocks(s)]
     raise value.error(
-        f"expected a number, got '{word}', which is no block of [Tensors] or [Models] either"
-        f"{suggest(word, names)}"
+        f"expected a number, got '{word}', which is no block of [Tensors] or [Models] and no "
+        f"variable of another block either{suggest(word, [*names, *variables])}"
     )
+
+
+def _variables(source: Input, asking: FieldValue) -> set[str]:
+    """Words that may name a variable: those of all model and driver fields except `asking`,
+    where they may be misspelt, and the default names."""
+    found: set[str] = set()
+    for section in ("Models", "Drivers"):
+        for block in source.deck.blocks(section):
+            for field in block.fields.values():
+                if field is not asking:
+                    found.update(field.text.split())
+    for block in source.deck.blocks("Models"):
+        kind = block.get("type")
+        fields = REGISTRY[kind.as_str()].fields if kind else {}
+        found.update(name for name, field in fields.items() if isinstance(field, Variable))
+    return found
 
 
 def build_system(source: Input, block: Block) -> NonlinearSystem:
     """A `NonlinearSystem`. Groups of unknowns (rows separated by `;`) are kept in order."""
     model = _lookup(source, block.require("model"), block.require("model").as_str(), Model)
-    unknowns = [name for row in block.require("unknowns").as_rows() for name in row]
-    given = block.get("residuals")
-    residuals = [name for row in given.as_rows() for name in row] if given else None
+    residuals, structure = block.get("residuals"), block.get("structure")
     with located(block):
-        return NonlinearSystem(model, unknowns, residuals)
+        return NonlinearSystem(
+            model,
+            block.require("unknowns").as_rows(),
+            residuals.as_rows() if residuals else None,
+            structure.as_list() if structure else (),
+        )
 
 
 def build_solver(source: Input, block: Block) -> Any:

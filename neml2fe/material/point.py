@@ -11,8 +11,10 @@ from neml2fe.errors import ModelError, suggest
 from neml2fe.implicit import Status, recorded_solves
 from neml2fe.material.history import current_name, is_old, lags
 from neml2fe.models import Model, value_and_jacobian
+from neml2fe.models.derivatives import inner_shape
+from neml2fe.models.functional import of_no_points
 from neml2fe.models.model import Spec
-from neml2fe.types import R2, SR2
+from neml2fe.types import R2, SR2, TypedTensor
 
 Fields = Mapping[str, torch.Tensor]
 State = dict[str, torch.Tensor]
@@ -23,7 +25,7 @@ class PointResult:
     """Outcome of `Material.update` for n points.
 
     stress `(n, 6)` Mandel; tangent `(n, 6, 6)` dstress/dstrain of the discrete update
-    (or None); state by name, `(n, *base)`; status and iterations `(n,)`. Points whose
+    (or None); state by name, `(n, *sub_batch, *base)`; status and iterations `(n,)`. Points whose
     status is not `Status.CONVERGED` hold NaN.
     """
 
@@ -56,7 +58,8 @@ class Material:
     The state is found from the model's `x~1` inputs: every variable one step back that the
     model needs, be it computed (stress, plastic strain) or driven (strain). Time is handed
     over by the caller. All other inputs are `fields` (temperature, ...), given per point
-    to each call. Inputs may live on any device and stay there.
+    to each call. States and fields may have a sub-batch (slip systems, grains), `(n, *sub_batch,
+    *base)`. Inputs may live on any device and stay there.
 
     Raises `ModelError` when `strain` or `stress` cannot be found or is ambiguous.
     """
@@ -96,6 +99,7 @@ class Material:
         self.field_spec: Spec = {
             n: t for n, t in self.inputs.items() if not is_old(n) and n not in driven
         }
+        self._shapes: dict[tuple[object, ...], dict[str, tuple[int, ...]]] = {}
 
     def _find_strain(self) -> str:
         found = [n for n, t in self.inputs.items() if t is SR2 and not is_old(n)]
@@ -106,13 +110,54 @@ class Material:
             )
         return found[0]
 
+    def state_shapes(self, fields: Fields | None = None) -> dict[str, tuple[int, ...]]:
+        """Sub-batch and base shape of every state variable, given the fields of some points."""
+        inner = {n: tuple(v.shape[1:]) for n, v in (fields or {}).items()}
+        key = tuple(sorted(inner.items()))
+        if key not in self._shapes:
+            self._shapes[key] = self._find_shapes(inner)
+        return self._shapes[key]
+
+    def _find_shapes(self, inner: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Updates of no points at all, until no state changes its shape."""
+        shapes = {n: t.BASE_SHAPE for n, t in self.inputs.items()} | inner
+        like = next(iter([*self.model.parameters(), torch.zeros(0, dtype=torch.float64)]))
+        for _ in range(len(self.state_spec) + 1):
+            nothing = {n: like.new_zeros(0, *shapes[n]) for n in self.inputs}
+            with torch.no_grad(), recorded_solves(), of_no_points(self.model):
+                outputs = self.model.evaluate(self._typed(nothing))
+            found = {
+                name: inner_shape(outputs[name]) if name in outputs else shapes[name]
+                for name in self.state_spec
+            }
+            older = {lags(n, 1): shape for n, shape in found.items()}
+            if all(shapes[n] == shape for n, shape in older.items()):
+                break
+            shapes |= older
+        return found
+
+    def _typed(self, inputs: State) -> dict[str, TypedTensor]:
+        """Inputs `(n, *sub_batch, *base)` with their types; times may be plain numbers."""
+        return {
+            name: kind(inputs[name], max(inputs[name].ndim - 1 - kind.base_ndim(), 0))
+            for name, kind in self.inputs.items()
+        }
+
     def initial_state(
-        self, n: int, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+        self,
+        n: int,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+        fields: Fields | None = None,
     ) -> State:
-        """The virgin state of n points: zeros, or the identity for a deformation gradient."""
+        """The virgin state of n points: zeros, or the identity for a deformation gradient.
+
+        `fields` are needed only when they bring a sub-batch, such as an orientation per grain.
+        """
         state = {}
+        shapes = self.state_shapes(fields)
         for name, kind in self.state_spec.items():
-            value = torch.zeros(n, *kind.BASE_SHAPE, dtype=dtype, device=device)
+            value = torch.zeros(n, *shapes[name], dtype=dtype, device=device)
             if kind is R2 and current_name(name) == self.strain:
                 value = value + torch.eye(3, dtype=dtype, device=device)
             state[name] = value
@@ -134,7 +179,7 @@ class Material:
         that fails is reported in `status`; the others are unaffected.
         """
         inputs = self._inputs(strain, state, time, dt, fields)
-        typed = {n: kind(inputs[n]) for n, kind in self.inputs.items()}
+        typed = self._typed(inputs)
         slope = None
         with recorded_solves() as log, torch.no_grad():
             if tangent:
@@ -151,7 +196,8 @@ class Material:
         stress = values[self.stress].expand(strain.shape)
         bad = (status == Status.CONVERGED) & ~torch.isfinite(stress).flatten(1).all(-1)
         status = torch.where(bad, torch.full_like(status, Status.NOT_FINITE), status)
-        return PointResult(stress, slope, self._next(values, inputs), status, iterations)
+        new = self._next(values, inputs, fields)
+        return PointResult(stress, slope, new, status, iterations)
 
     def vjp(
         self,
@@ -174,13 +220,13 @@ class Material:
             for n, v in inputs.items()
             if n not in self._times
         }
-        typed = {n: kind(sources.get(n, inputs[n])) for n, kind in self.inputs.items()}
+        typed = self._typed({n: sources.get(n, v) for n, v in inputs.items()})
         parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         with torch.enable_grad():
             values = {n: v.data for n, v in self.model.evaluate(typed).items()}
             new = {self.stress: values[self.stress].expand(strain.shape)}
             weighted = (new[self.stress] * stress_bar).sum()
-            for name, value in self._next(values, {**inputs, **sources}).items():
+            for name, value in self._next(values, {**inputs, **sources}, fields).items():
                 if state_bar and name in state_bar:
                     weighted = weighted + (value * state_bar[name]).sum()
             targets = [*sources.values(), *parameters.values()]
@@ -224,19 +270,20 @@ class Material:
         ):
             for name, kind in spec.items():
                 expected = (len(strain), *kind.BASE_SHAPE)
-                got = tuple(values[name].shape) if name in values else "nothing"
-                if got != expected:
+                got = tuple(values[name].shape) if name in values else ()
+                inner = got[max(len(got) - kind.base_ndim(), 1) :]
+                if not got or got[0] != len(strain) or inner != kind.BASE_SHAPE:
                     raise ModelError(
-                        f"material: {role} '{name}' must have shape {expected}, got {got}"
+                        f"material: {role} '{name}' must have shape {expected}, got "
+                        f"{got if name in values else 'nothing'}"
                     )
                 given[lags(name, 1) if role == "state" else name] = values[name]
         now = torch.as_tensor(time, dtype=strain.dtype, device=strain.device)
         return {**given, **dict(zip(self._times, (now, now - dt), strict=True))}
 
-    def _next(self, values: State, inputs: State) -> State:
+    def _next(self, values: State, inputs: State, fields: Fields | None) -> State:
         """The state after the step, from the model's outputs and inputs."""
-        n = len(inputs[self.strain])
+        n, known = len(inputs[self.strain]), {**inputs, **values}
         return {
-            name: {**inputs, **values}[name].expand(n, *kind.BASE_SHAPE)
-            for name, kind in self.state_spec.items()
+            name: known[name].expand(n, *shape) for name, shape in self.state_shapes(fields).items()
         }

@@ -6,6 +6,7 @@ the inputs. Derivatives are therefore stored per point, `(*batch, *out_base, *in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -43,40 +44,49 @@ def value_and_jacobian(
     of: Sequence[str] | None = None,
     wrt: Sequence[str] | None = None,
 ) -> tuple[Raw, dict[str, Raw]]:
-    """Outputs of `model` and `jacobian[output][input]`, `(*batch, *out_base, *in_base)`.
+    """Outputs of `model` and `jacobian[output][input]`, `(*batch, *out_base, *in_base)`; a
+    base shape includes the sub-batch of its variable here.
 
     `of` and `wrt` choose the outputs and inputs (all by default). The batch is the broadcast
     batch shape of the inputs and parameters. Implicit updates inside the model contribute
     their consistent tangent by the implicit function theorem.
     """
-    spec, out_spec = model.input_spec, model.output_spec
-    of, wrt = list(out_spec if of is None else of), list(spec if wrt is None else wrt)
+    spec = model.input_spec
+    of, wrt = list(model.output_spec if of is None else of), list(spec if wrt is None else wrt)
     typed = {name: model._typed(name, kind, inputs) for name, kind in spec.items()}
     batch = batch_shape(model, typed.values())
-    columns = [
-        typed[n].data.expand((*batch, *spec[n].BASE_SHAPE)).reshape(*batch, spec[n].base_size())
-        for n in wrt
-    ]
-    sizes = [spec[n].base_size() for n in wrt]
-    out_sizes = [out_spec[n].base_size() for n in of]
+    shapes = {n: inner_shape(typed[n]) for n in wrt}
+    sizes = [math.prod(shapes[n]) for n in wrt]
+    columns = [flattened(typed[n], batch) for n in wrt]
+    out_shapes: dict[str, tuple[int, ...]] = {}
 
     def function(x: torch.Tensor) -> tuple[torch.Tensor, Raw]:
         varied = {
-            n: spec[n](part.reshape((*batch, *spec[n].BASE_SHAPE)))
+            n: typed[n].like(part.reshape((*batch, *shapes[n])))
             for n, part in zip(wrt, x.split(sizes, dim=-1), strict=True)
         }
-        values = {n: v.data for n, v in model._evaluate({**typed, **varied}).items()}
-        flat = [
-            values[n].expand((*batch, *out_spec[n].BASE_SHAPE)).reshape(*batch, size)
-            for n, size in zip(of, out_sizes, strict=True)
-        ]
-        return torch.cat(flat, dim=-1), values
+        values = model._evaluate({**typed, **varied})
+        out_shapes.update({n: inner_shape(values[n]) for n in of})
+        flat = torch.cat([flattened(values[n], batch) for n in of], dim=-1)
+        return flat, {n: v.data for n, v in values.items()}
 
     _, values, full = pointwise_jacobian(function, torch.cat(columns, dim=-1))
+    out_sizes = [math.prod(out_shapes[n]) for n in of]
     jacobian: dict[str, Raw] = {}
     for output, rows in zip(of, full.split(out_sizes, dim=-2), strict=True):
         jacobian[output] = {
-            n: block.reshape((*batch, *out_spec[output].BASE_SHAPE, *spec[n].BASE_SHAPE))
+            n: block.reshape((*batch, *out_shapes[output], *shapes[n]))
             for n, block in zip(wrt, rows.split(sizes, dim=-1), strict=True)
         }
     return values, jacobian
+
+
+def inner_shape(value: TypedTensor) -> tuple[int, ...]:
+    """Sub-batch and base shape."""
+    return value.sub_batch_shape + value.BASE_SHAPE
+
+
+def flattened(value: TypedTensor, batch: Sequence[int]) -> torch.Tensor:
+    """All components of each point in a row, `(*batch, n)`."""
+    inner = inner_shape(value)
+    return value.data.expand((*batch, *inner)).reshape(*batch, math.prod(inner))

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from neml2fe.types import TypedTensor
-
 
 class Generic:
     """Type placeholder in a model family, replaced by `class X(Family, tensor=SR2)`."""
@@ -68,12 +66,13 @@ class Old(Field):
 class ParameterField(Field):
     """See `Parameter`."""
 
-    type: type[TypedTensor]
+    type: TensorType
     symbol: str
     doc: str
     dimension: str
     default: Any
     many: bool
+    table: int
 
 
 @dataclass
@@ -87,20 +86,23 @@ class OptionField(Field):
 
 
 def Parameter(
-    type: type[TypedTensor],
+    type: TensorType,
     symbol: str,
     doc: str = "",
     dimension: str = "",
     default: Any = REQUIRED,
     many: bool = False,
+    table: int = 0,
 ) -> Any:
     """A number of the law; becomes a `torch.nn.Parameter` under the short name `symbol`.
 
     `dimension` is documentation: "stress", "1/time", "1" (dimensionless), "" where it depends
     on the use of a generic building block.
     With `many`, the value is a list and the parameters are `symbol_0`, `symbol_1`, ...
+    The last `table` dimensions of the value, before its base shape, are those of a table
+    (a sub-batch), not points.
     """
-    return ParameterField(type, symbol, doc, dimension, default, many)
+    return ParameterField(type, symbol, doc, dimension, default, many, table)
 
 
 def Option(type: Any, doc: str = "", default: Any = REQUIRED, choices: Sequence[str] = ()) -> Any:

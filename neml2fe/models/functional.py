@@ -37,20 +37,46 @@ def substituted(model: Model, parameters: Mapping[str, torch.Tensor]) -> Iterato
             table[symbol] = parameter
 
 
+@contextmanager
+def of_no_points(model: Model) -> Iterator[None]:
+    """Evaluate `model` for zero points, parameters that vary by point included: what comes out
+    has the shapes of the real thing."""
+    ndim = parameter_base_ndims(model)
+    batched = {n: p[:0] for n, p in model.named_parameters() if p.ndim > ndim[n]}
+    with substituted(model, batched):
+        yield
+
+
 def parameter_base_ndims(model: Model) -> dict[str, int]:
-    """Number of base dimensions of each parameter, by full name; further ones are batch."""
+    """Number of base and sub-batch dimensions of each parameter, by full name; further ones
+    are batch."""
     return {
-        f"{path}.{symbol}" if path else symbol: owner._types[symbol].base_ndim()
+        f"{path}.{symbol}" if path else symbol: inner_ndim(owner, symbol)
         for path, owner in model.named_modules()
         if isinstance(owner, Model)
         for symbol in owner._parameters
     }
 
 
+def parameter_sub_batch_ndims(model: Model) -> dict[str, int]:
+    """Number of sub-batch dimensions of each parameter, by full name."""
+    return {
+        f"{path}.{symbol}" if path else symbol: owner._sub_batch[symbol]
+        for path, owner in model.named_modules()
+        if isinstance(owner, Model)
+        for symbol in owner._parameters
+    }
+
+
+def inner_ndim(model: Model, symbol: str) -> int:
+    """Number of base and sub-batch dimensions of a parameter."""
+    return model._types[symbol].base_ndim() + model._sub_batch[symbol]
+
+
 def batch_shape(model: Model, inputs: Iterable[TypedTensor]) -> torch.Size:
     """Broadcast batch shape of `inputs` and of the parameters, which may vary by point too."""
     parameters = (
-        parameter.shape[: parameter.ndim - owner._types[symbol].base_ndim()]
+        parameter.shape[: parameter.ndim - inner_ndim(owner, symbol)]
         for owner in model.modules()
         if isinstance(owner, Model)
         for symbol, parameter in owner._parameters.items()

@@ -70,6 +70,7 @@ class Model(torch.nn.Module):
         super().__init__()
         self.label = str(given.pop("label", type(self).__name__))
         self._types: dict[str, type[TypedTensor]] = {}  # of parameters, by symbol
+        self._sub_batch: dict[str, int] = {}  # their numbers of sub-batch dimensions
         self._runtime: dict[str, str] = {}  # symbol -> variable fed at run time
         self._nested: dict[str, Model] = {}  # symbol -> model that computes it
         self._bound: dict[str, TypedTensor] = {}  # values of the two above, during a call
@@ -138,17 +139,20 @@ class Model(torch.nn.Module):
         if value is REQUIRED:
             raise ModelError(f"{type(self).__name__} needs the field '{field.name}' ({field.doc})")
         if not field.many:
-            self.declare_parameter(field.symbol, field.type, value)
+            self.declare_parameter(field.symbol, field.type, value, field.table)
             return
         for i, item in enumerate(value if isinstance(value, (list, tuple)) else [value]):
-            self.declare_parameter(f"{field.symbol}_{i}", field.type, item)
+            self.declare_parameter(f"{field.symbol}_{i}", field.type, item, field.table)
 
-    def declare_parameter(self, symbol: str, kind: type[TypedTensor], value: Any) -> None:
+    def declare_parameter(
+        self, symbol: str, kind: type[TypedTensor], value: Any, table: int = 0
+    ) -> None:
         """Make `self.<symbol>` a parameter of type `kind` from any of the accepted forms.
 
-        Python numbers are stored in float64. Raises `ModelError` for a value of the wrong type.
+        The last `table` dimensions before the base shape are a sub-batch at least. Python
+        numbers are stored in float64. Raises `ModelError` for a value of the wrong type.
         """
-        self._types[symbol] = kind
+        self._types[symbol], self._sub_batch[symbol] = kind, table
         if isinstance(value, Model):
             if len(value.output_spec) != 1 or next(iter(value.output_spec.values())) is not kind:
                 raise ModelError(
@@ -167,10 +171,11 @@ class Model(torch.nn.Module):
                     f"got a {type(value).__name__}"
                 )
             if isinstance(value, TypedTensor):
+                self._sub_batch[symbol] = max(table, value.sub_batch_ndim)
                 value = value.data
             if not isinstance(value, torch.Tensor) or not value.is_floating_point():
                 value = torch.as_tensor(value, dtype=torch.float64)
-            raw = kind(value).data
+            raw = kind(value, self._sub_batch[symbol]).data
             if not bool(torch.isfinite(raw).all()):
                 raise ModelError(f"{type(self).__name__}.{symbol} must be finite, got {value}")
             if not isinstance(raw, torch.nn.Parameter):
@@ -194,7 +199,7 @@ class Model(torch.nn.Module):
             if name in state["_bound"]:
                 return state["_bound"][name]
             if name in state["_parameters"]:
-                return state["_types"][name](state["_parameters"][name])
+                return state["_types"][name](state["_parameters"][name], state["_sub_batch"][name])
         return super().__getattr__(name)
 
     def get_parameter(self, target: str) -> torch.nn.Parameter:

@@ -1,18 +1,23 @@
 """Typed tensors over torch: leading batch dimensions, a fixed base shape, Mandel notation."""
 
-from neml2fe.types.base import TypedTensor, lift
+from neml2fe.types.base import RegionView, TypedTensor, aligned, lift
 from neml2fe.types.functions import (
     abs,
     acos,
     asin,
     atan,
+    cat,
     clamp,
+    compose,
     cos,
     cosh,
     cross,
     det,
     dev,
+    diff,
+    euler_rodrigues,
     exp,
+    exp_map,
     heaviside,
     inner,
     inv,
@@ -20,6 +25,7 @@ from neml2fe.types.functions import (
     log10,
     macaulay,
     maximum,
+    mean,
     minimum,
     norm,
     norm_sq,
@@ -32,6 +38,7 @@ from neml2fe.types.functions import (
     skew,
     sqrt,
     stack,
+    sum,
     sym,
     tan,
     tanh,
@@ -39,10 +46,11 @@ from neml2fe.types.functions import (
     vol,
     where,
 )
-from neml2fe.types.tensors import MRP, R2, SR2, SSR4, WR2, Scalar, Vec
+from neml2fe.types.rotations import MRP, MillerIndex, Quaternion
+from neml2fe.types.tensors import R2, SR2, SSR4, WR2, Scalar, Vec
 
 TENSOR_TYPES: dict[str, type[TypedTensor]] = {
-    t.__name__: t for t in (Scalar, Vec, R2, SR2, WR2, SSR4, MRP)
+    t.__name__: t for t in (Scalar, Vec, R2, SR2, WR2, SSR4, MRP, Quaternion, MillerIndex)
 }
 
 __all__ = [
@@ -52,20 +60,29 @@ __all__ = [
     "SSR4",
     "TENSOR_TYPES",
     "WR2",
+    "MillerIndex",
+    "Quaternion",
+    "RegionView",
     "Scalar",
     "TypedTensor",
     "Vec",
     "abs",
     "acos",
+    "aligned",
     "asin",
     "atan",
+    "cat",
     "clamp",
+    "compose",
     "cos",
     "cosh",
     "cross",
     "det",
     "dev",
+    "diff",
+    "euler_rodrigues",
     "exp",
+    "exp_map",
     "heaviside",
     "inner",
     "inv",
@@ -74,6 +91,7 @@ __all__ = [
     "log10",
     "macaulay",
     "maximum",
+    "mean",
     "minimum",
     "norm",
     "norm_sq",
@@ -86,6 +104,7 @@ __all__ = [
     "skew",
     "sqrt",
     "stack",
+    "sum",
     "sym",
     "tan",
     "tanh",

@@ -6,21 +6,22 @@ return one element of the subdifferential, zero, in every order of differentiati
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
 import torch
 
 from neml2fe.types import mandel
-from neml2fe.types.base import TypedTensor, lift
-from neml2fe.types.tensors import MRP, R2, SR2, SSR4, WR2, Scalar, Vec
+from neml2fe.types.base import RegionView, TypedTensor, aligned, lift
+from neml2fe.types.rotations import MRP
+from neml2fe.types.tensors import R2, SR2, SSR4, WR2, Scalar, Vec
 
 T = TypeVar("T", bound=TypedTensor)
 
 
 def _elementwise(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Scalar], Scalar]:
     def wrapped(x: Scalar) -> Scalar:
-        return Scalar(function(x.data))
+        return x.like(function(x.data))
 
     wrapped.__name__ = wrapped.__qualname__ = function.__name__
     wrapped.__doc__ = f"`torch.{function.__name__}` of a Scalar."
@@ -40,41 +41,38 @@ def pow(base: Scalar, exponent: Scalar | float) -> Scalar:
 
 def heaviside(x: Scalar) -> Scalar:
     """1 for x > 0, else 0."""
-    return Scalar((x.data > 0).to(x.dtype))
+    return x.like((x.data > 0).to(x.dtype))
 
 
 def macaulay(x: Scalar) -> Scalar:
     """<x> = max(x, 0), with derivative 0 at x = 0."""
-    return Scalar(torch.where(x.data > 0, x.data, torch.zeros_like(x.data)))
+    return x.like(torch.where(x.data > 0, x.data, torch.zeros_like(x.data)))
 
 
 def where(condition: torch.Tensor, a: T, b: T) -> T:
-    """`a` where `condition` (a bool tensor of the batch shape), else `b`."""
-    return type(a)(torch.where(lift(condition, a.base_ndim()), a.data, b.data))
+    """`a` where `condition` (a bool tensor of the batch and sub-batch shape), else `b`."""
+    (x, y), n = aligned(a, b)
+    return type(a)(torch.where(lift(condition, a.base_ndim()), x, y), n)
 
 
 def minimum(a: Scalar, b: Scalar) -> Scalar:
-    return where(a <= b, *_broadcast(a, b))
+    """The smaller one; at a tie the derivative is that of `a`."""
+    return where(a <= b, a, b)
 
 
 def maximum(a: Scalar, b: Scalar) -> Scalar:
-    return where(a >= b, *_broadcast(a, b))
-
-
-def _broadcast(a: Scalar, b: Scalar) -> tuple[Scalar, Scalar]:
-    x, y = torch.broadcast_tensors(a.data, b.data)
-    return Scalar(x), Scalar(y)
+    """The larger one; at a tie the derivative is that of `a`."""
+    return where(a >= b, a, b)
 
 
 def clamp(x: Scalar, lower: float | None = None, upper: float | None = None) -> Scalar:
-    return Scalar(torch.clamp(x.data, lower, upper))
+    return x.like(torch.clamp(x.data, lower, upper))
 
 
 def tr(x: SR2 | R2) -> Scalar:
     """Trace."""
-    if isinstance(x, SR2):
-        return Scalar(x.data[..., :3].sum(-1))
-    return Scalar(torch.diagonal(x.data, dim1=-2, dim2=-1).sum(-1))
+    diagonal = x.data[..., :3] if isinstance(x, SR2) else torch.diagonal(x.data, 0, -2, -1)
+    return Scalar(diagonal.sum(-1), x.sub_batch_ndim)
 
 
 def vol(x: SR2) -> SR2:
@@ -89,10 +87,10 @@ def dev(x: SR2) -> SR2:
 
 def inner(a: T, b: T) -> Scalar:
     """Full contraction: a . b for vectors, a : b for second-order tensors."""
-    product = a.data * b.data
+    (x, y), n = aligned(a, b)
     dims = tuple(range(-a.base_ndim(), 0))
-    total = product.sum(dims) if dims else product
-    return Scalar(2.0 * total if isinstance(a, WR2) else total)
+    total = (x * y).sum(dims) if dims else x * y
+    return Scalar(2.0 * total if isinstance(a, WR2) else total, n)
 
 
 def norm_sq(x: TypedTensor) -> Scalar:
@@ -101,23 +99,27 @@ def norm_sq(x: TypedTensor) -> Scalar:
 
 def norm(x: TypedTensor) -> Scalar:
     """Frobenius norm; its derivatives at x = 0 are zero instead of NaN."""
-    square = norm_sq(x).data
+    total = norm_sq(x)
+    square = total.data
     positive = square > 0
     safe = torch.where(positive, square, torch.ones_like(square))
-    return Scalar(torch.where(positive, torch.sqrt(safe), torch.zeros_like(square)))
+    return total.like(torch.where(positive, torch.sqrt(safe), torch.zeros_like(square)))
 
 
 def outer(a: SR2, b: SR2) -> SSR4:
     """The dyadic product a (x) b."""
-    return SSR4(a.data.unsqueeze(-1) * b.data.unsqueeze(-2))
+    (x, y), n = aligned(a, b)
+    return SSR4(x.unsqueeze(-1) * y.unsqueeze(-2), n)
 
 
 def cross(a: Vec, b: Vec) -> Vec:
-    return Vec(torch.linalg.cross(*torch.broadcast_tensors(a.data, b.data)))
+    (x, y), n = aligned(a, b)
+    return Vec(torch.linalg.cross(*torch.broadcast_tensors(x, y)), n)
 
 
 def det(x: SR2 | R2) -> Scalar:
-    return Scalar(torch.linalg.det(x.data if isinstance(x, R2) else x.to_r2().data))
+    matrix = x if isinstance(x, R2) else x.to_r2()
+    return Scalar(torch.linalg.det(matrix.data), x.sub_batch_ndim)
 
 
 @overload
@@ -129,8 +131,8 @@ def inv(x: SSR4) -> SSR4: ...
 def inv(x: Any) -> Any:
     """Inverse; of an `SSR4` on symmetric tensors."""
     if isinstance(x, SR2):
-        return SR2(mandel.from_matrix(torch.linalg.inv(x.to_r2().data)))
-    return type(x)(torch.linalg.inv(x.data))
+        return x.like(mandel.from_matrix(torch.linalg.inv(x.to_r2().data)))
+    return x.like(torch.linalg.inv(x.data))
 
 
 def sym(x: R2) -> SR2:
@@ -145,20 +147,76 @@ def skew(x: R2) -> WR2:
 
 def rotate(x: T, rotation: MRP | R2) -> T:
     """Active rotation of `x`: R x, R x R^T, or Q : C : Q^T for a fourth-order tensor."""
-    r = rotation.to_r2().data if isinstance(rotation, MRP) else rotation.data
+    matrix = rotation.to_r2() if isinstance(rotation, MRP) else rotation
+    (a, r), n = aligned(x, matrix)
+    kind = type(x)
     if isinstance(x, (Vec, WR2)):
-        return type(x)((r @ x.data.unsqueeze(-1)).squeeze(-1))
+        return kind((r @ a.unsqueeze(-1)).squeeze(-1), n)
     if isinstance(x, R2):
-        return type(x)(r @ x.data @ r.transpose(-1, -2))
+        return kind(r @ a @ r.transpose(-1, -2), n)
     if isinstance(x, (SR2, SSR4)):
         q = mandel.rotation_matrix(r)
         if isinstance(x, SR2):
-            return type(x)((q @ x.data.unsqueeze(-1)).squeeze(-1))
-        return type(x)(q @ x.data @ q.transpose(-1, -2))
-    raise TypeError(f"cannot rotate a {type(x).__name__}")
+            return kind((q @ a.unsqueeze(-1)).squeeze(-1), n)
+        return kind(q @ a @ q.transpose(-1, -2), n)
+    raise TypeError(f"cannot rotate a {kind.__name__}")
 
 
-def stack(values: list[T], dim: int = 0) -> T:
-    """Stack along a new batch dimension (non-negative `dim`)."""
-    shaped = torch.broadcast_tensors(*(v.data for v in values))
-    return type(values[0])(torch.stack(shaped, dim=dim))
+def euler_rodrigues(rotation: MRP) -> R2:
+    """The rotation matrix of `rotation`."""
+    return rotation.to_r2()
+
+
+def compose(a: MRP, b: MRP) -> MRP:
+    """The rotation that turns by `b` first, then by `a`."""
+    return a @ b
+
+
+def exp_map(w: WR2) -> MRP:
+    """The rotation exp(W): by the angle |w| about the axis w; smooth at w = 0."""
+    quarter_sq = (w.data * w.data).sum(-1, keepdim=True) / 16.0
+    return MRP(w.data / 4.0 * _tangent_ratio(quarter_sq), w.sub_batch_ndim)
+
+
+def _tangent_ratio(square: torch.Tensor) -> torch.Tensor:
+    """tan(x) / x as a smooth function of x^2: its series near zero, the quotient elsewhere."""
+    small = square < 1e-4
+    x = torch.sqrt(torch.where(small, torch.ones_like(square), square))
+    terms = (1.0 / 3.0, 2.0 / 15.0, 17.0 / 315.0, 62.0 / 2835.0, 1382.0 / 155925.0)
+    series = torch.zeros_like(square)
+    for term in reversed(terms):
+        series = square * (term + series)
+    return torch.where(small, 1.0 + series, torch.tan(x) / x)
+
+
+def sum(view: RegionView[T], dim: int = 0) -> T:
+    """Sum over one dimension of `x.batch` or `x.sub_batch`."""
+    return view.rewrap(view.tensor.data.sum(view.axis(dim, view.ndim)), -1)
+
+
+def mean(view: RegionView[T], dim: int = 0) -> T:
+    """Mean over one dimension of `x.batch` or `x.sub_batch`."""
+    return view.rewrap(view.tensor.data.mean(view.axis(dim, view.ndim)), -1)
+
+
+def diff(view: RegionView[T], n: int = 1, dim: int = 0) -> T:
+    """Differences of neighbours, `n` times, along one dimension of `x.batch` or `x.sub_batch`."""
+    return view.rewrap(torch.diff(view.tensor.data, n, view.axis(dim, view.ndim)))
+
+
+def stack(values: Sequence[T] | Sequence[RegionView[T]], dim: int = 0) -> T:
+    """Stack tensors along a new batch dimension, or views of them along one of their region."""
+    raw = [v.tensor.data if isinstance(v, RegionView) else v.data for v in values]
+    shaped = torch.broadcast_tensors(*raw)
+    if isinstance(values[0], RegionView):
+        first = values[0].rewrap(shaped[0])
+        view = first.sub_batch if values[0].sub else first.batch
+    else:
+        view = values[0].like(shaped[0]).batch
+    return view.rewrap(torch.stack(shaped, dim=view.axis(dim, view.ndim + 1)), 1)
+
+
+def cat(views: Sequence[RegionView[T]], dim: int = 0) -> T:
+    """Join views along one dimension of their region."""
+    first = views[0]
+    return first.rewrap(torch.cat([v.tensor.data for v in views], first.axis(dim, first.ndim)))

@@ -77,7 +77,8 @@ def way_of(values: Raw, scale: float = 0.02) -> Raw:
 @each
 def test_number_of_unknowns(deck: str) -> None:
     model, _ = material(deck)
-    assert update_of(model).equation_system.size == MATERIALS[deck][1]
+    unknowns = update_of(model).equation_system.unknowns
+    assert sum(kind.base_size() for kind in unknowns.values()) == MATERIALS[deck][1]
 
 
 # -- derivatives ----------------------------------------------------------------------------

@@ -180,10 +180,12 @@ def test_composition_and_inverse() -> None:
     )
 
 
-def test_composition_past_half_a_turn_takes_the_shorter_way() -> None:
+def test_composition_past_half_a_turn_and_its_shadow() -> None:
     z = Vec(f64([0.0, 0.0, 1.0]))
     both = MRP.from_axis_angle(z, 2.5) @ MRP.from_axis_angle(z, 2.0)
-    assert float(types.norm(both).data) <= 1.0 + 1e-15
+    shorter = both.shadow()
+    assert float(types.norm(shorter).data) <= 1.0 <= float(types.norm(both).data)
+    assert close(both.to_r2().data, shorter.to_r2().data)
     assert close(both.to_r2().data, MRP.from_axis_angle(z, 4.5).to_r2().data)
 
 

@@ -1,12 +1,12 @@
-"""Scalar invariants of symmetric second-order tensors."""
+"""Scalar invariants of second-order tensors."""
 
 from __future__ import annotations
 
 import math
 
-from neml2fe.models.fields import Input, Option, Output
+from neml2fe.models.fields import Generic, Input, Option, Output
 from neml2fe.models.model import Model
-from neml2fe.types import SR2, Scalar, dev, inner, norm, tr
+from neml2fe.types import R2, SR2, Scalar, det, dev, inner, norm, tr
 
 
 class SR2Invariant(Model):
@@ -34,3 +34,19 @@ class SR2Invariant(Model):
                 return 0.5 * (tr(a) * tr(a) - inner(a, a))
             case _:
                 return 0.5 * inner(dev(a), dev(a))
+
+
+class Determinant(Model, abstract=True):
+    r"""$J = \det A$."""
+
+    input = Input(Generic, "Tensor")
+    determinant = Output(Scalar, "Its determinant")
+
+    def forward(self, a: R2 | SR2) -> Scalar:
+        return det(a)
+
+
+class R2Determinant(Determinant, tensor=R2): ...
+
+
+class SR2Determinant(Determinant, tensor=SR2): ...

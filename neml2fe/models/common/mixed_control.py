@@ -6,7 +6,7 @@ import torch
 
 from neml2fe.models.fields import Input, Option, Output
 from neml2fe.models.model import Model
-from neml2fe.types import SR2
+from neml2fe.types import SR2, aligned
 
 
 class MixedControlSetup(Model):
@@ -21,8 +21,6 @@ class MixedControlSetup(Model):
     threshold: float = Option(float, "Threshold", default=0.5)
 
     def forward(self, control: SR2, above: SR2, below: SR2) -> tuple[SR2, SR2]:
-        chosen = control.data > self.threshold
-        return (
-            SR2(torch.where(chosen, above.data, below.data)),
-            SR2(torch.where(chosen, below.data, above.data)),
-        )
+        (c, x, y), n = aligned(control, above, below)
+        chosen = c > self.threshold
+        return SR2(torch.where(chosen, x, y), n), SR2(torch.where(chosen, y, x), n)

@@ -1,17 +1,23 @@
-"""Time discretisation: rates of variables, backward- and forward-Euler updates."""
+"""Time discretisation: rates of variables, backward- and forward-Euler updates.
+
+On MRP they act on the parameters, not on the rotation; `exponential_integration.py` keeps to it.
+"""
 
 from __future__ import annotations
 
+from neml2fe.models.common.copies import members
 from neml2fe.models.fields import Generic, Input, Old, Output
 from neml2fe.models.model import Model
-from neml2fe.types import R2, SR2, WR2, Scalar, TypedTensor, Vec
+from neml2fe.types import MRP, R2, SR2, SSR4, WR2, Scalar, TypedTensor, Vec
+
+TYPES = (Scalar, Vec, R2, SR2, WR2, SSR4, MRP)
 
 
 class VariableRate(Model, abstract=True):
     r"""$\dot f = (f - f_n) / (t - t_n)$."""
 
     variable = Input(Generic, "Variable to differentiate")
-    time = Input(Scalar, "Time", default="t")
+    time = Input(Scalar, "Time", default="t", dimension="time")
     variable_old = Old("variable")
     time_old = Old("time")
     variable_rate = Output(Generic, "Rate", default="{variable}_rate")
@@ -20,24 +26,12 @@ class VariableRate(Model, abstract=True):
         return (f - f_old) / (t - t_old)
 
 
-class ScalarVariableRate(VariableRate, tensor=Scalar): ...
-
-
-class VecVariableRate(VariableRate, tensor=Vec): ...
-
-
-class R2VariableRate(VariableRate, tensor=R2): ...
-
-
-class SR2VariableRate(VariableRate, tensor=SR2): ...
-
-
 class BackwardEulerTimeIntegration(Model, abstract=True):
     r"""Residual $r = s - s_n - (t - t_n) \dot s$."""
 
     variable = Input(Generic, "Variable to integrate")
     rate = Input(Generic, "Rate of the variable", default="{variable}_rate")
-    time = Input(Scalar, "Time", default="t")
+    time = Input(Scalar, "Time", default="t", dimension="time")
     variable_old = Old("variable")
     time_old = Old("time")
     variable_residual = Output(Generic, "Residual", default="{variable}_residual")
@@ -48,28 +42,13 @@ class BackwardEulerTimeIntegration(Model, abstract=True):
         return s - s_old - (t - t_old) * rate
 
 
-class ScalarBackwardEulerTimeIntegration(BackwardEulerTimeIntegration, tensor=Scalar): ...
-
-
-class VecBackwardEulerTimeIntegration(BackwardEulerTimeIntegration, tensor=Vec): ...
-
-
-class R2BackwardEulerTimeIntegration(BackwardEulerTimeIntegration, tensor=R2): ...
-
-
-class SR2BackwardEulerTimeIntegration(BackwardEulerTimeIntegration, tensor=SR2): ...
-
-
-class WR2BackwardEulerTimeIntegration(BackwardEulerTimeIntegration, tensor=WR2): ...
-
-
 class ForwardEulerTimeIntegration(Model, abstract=True):
-    r"""Explicit update $s = s_n + (t - t_n) \dot s$."""
+    r"""Explicit update $s = s_n + (t - t_n) \dot s$; `old_variable` names another $s_n$."""
 
     variable = Output(Generic, "Variable to integrate")
     rate = Input(Generic, "Rate of the variable", default="{variable}_rate")
-    time = Input(Scalar, "Time", default="t")
-    variable_old = Old("variable")
+    time = Input(Scalar, "Time", default="t", dimension="time")
+    old_variable = Input(Generic, "Value to start from", default="{variable}~1")
     time_old = Old("time")
 
     def forward(
@@ -78,10 +57,6 @@ class ForwardEulerTimeIntegration(Model, abstract=True):
         return s_old + (t - t_old) * rate
 
 
-class ScalarForwardEulerTimeIntegration(ForwardEulerTimeIntegration, tensor=Scalar): ...
-
-
-class R2ForwardEulerTimeIntegration(ForwardEulerTimeIntegration, tensor=R2): ...
-
-
-class SR2ForwardEulerTimeIntegration(ForwardEulerTimeIntegration, tensor=SR2): ...
+globals().update(members(VariableRate, "{}VariableRate", TYPES))
+globals().update(members(BackwardEulerTimeIntegration, "{}BackwardEulerTimeIntegration", TYPES))
+globals().update(members(ForwardEulerTimeIntegration, "{}ForwardEulerTimeIntegration", TYPES))

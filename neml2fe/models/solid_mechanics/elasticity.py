@@ -9,7 +9,7 @@ import torch
 from neml2fe.errors import ModelError, suggest
 from neml2fe.models.fields import Input, Option, Output
 from neml2fe.models.model import Model
-from neml2fe.types import SR2, Scalar, dev, sqrt, vol
+from neml2fe.types import SR2, SSR4, Scalar, dev, sqrt, vol
 
 SYMBOLS = {
     "YOUNGS_MODULUS": "E",
@@ -63,58 +63,91 @@ CONVERSIONS: dict[tuple[str, str], Callable[[Scalar, Scalar], tuple[Scalar, Scal
 }
 
 
-class LinearIsotropicElasticity(Model):
-    r"""$\sigma = 3K\,\mathrm{vol}\,\varepsilon + 2G\,\mathrm{dev}\,\varepsilon$, or its inverse.
+class FromModuli(Model, abstract=True):
+    """A law given by named moduli: numbers, tensors, models or variables.
 
-    With `rate_form`, both variable names get the suffix `_rate`; with `compliance`, the
-    model maps stress to strain. Young's and the P-wave modulus leave two solutions, of which
-    the one with a non-negative Poisson's ratio is taken. Raises `ModelError` unless
-    two different moduli are given.
+    Young's and the P-wave modulus leave two solutions, of which the one with a non-negative
+    Poisson's ratio is taken. Raises `ModelError` unless the moduli are different, as many as
+    needed, and of positive stiffness.
     """
 
-    strain = Input(SR2, "Elastic strain")
-    stress = Output(SR2, "Stress")
-    coefficients: list[object] = Option(list[object], "Two moduli")
+    coefficients: list[object] = Option(list[object], "The moduli")
     coefficient_types: list[str] = Option(
         list[str], "Which moduli they are", choices=tuple(SYMBOLS)
     )
-    compliance: bool = Option(bool, "Map stress to strain", default=False)
-    rate_form: bool = Option(bool, "Relate the rates", default=False)
 
     def setup(self) -> None:
+        self._declare_moduli(2)
+        self._use_pair(self.coefficient_types)
+
+    def _declare_moduli(self, count: int) -> None:
         kinds, values = list(self.coefficient_types), list(self.coefficients)
-        if len(kinds) != 2 or len(values) != 2 or kinds[0] == kinds[1]:
+        if len(kinds) != count or len(values) != count or len(set(kinds)) != count:
+            number = {2: "two", 3: "three"}[count]
             raise ModelError(
-                f"{self.label}: 'coefficients' and 'coefficient_types' need two values and two "
-                f"different moduli, got {values} and {kinds}"
+                f"{self.label}: 'coefficients' and 'coefficient_types' need {number} values and "
+                f"{number} different moduli, got {values} and {kinds}"
             )
         for kind, value in zip(kinds, values, strict=True):
             if kind not in SYMBOLS:
                 raise ModelError(f"{self.label}: '{kind}' is no modulus{suggest(kind, SYMBOLS)}")
             self.declare_parameter(SYMBOLS[kind], Scalar, value)
+
+    def _use_pair(self, kinds: list[str]) -> None:
         order = list(SYMBOLS.values())
         first, second = sorted((SYMBOLS[k] for k in kinds), key=order.index)
         self._pair = (first, second)
-        if self.rate_form:
-            self.names = {field: [f"{n[0]}_rate"] for field, n in self.names.items()}
-        if self.compliance:
-            self.names["strain"], self.names["stress"] = self.names["stress"], self.names["strain"]
-        if not self._nested and not self._runtime:
-            for name, modulus in zip(("bulk", "shear"), self.moduli(), strict=True):
-                bad = ~((modulus.data > 0.0) & torch.isfinite(modulus.data))
-                if bool(bad.any()):
-                    raise ModelError(
-                        f"{self.label}: {dict(zip(kinds, values, strict=True))} give the {name} "
-                        f"modulus {modulus.data[bad][0].item():g}; it must be positive and finite"
-                    )
+        if self._nested or self._runtime:
+            return
+        for name, modulus in zip(("bulk", "shear"), self.moduli(), strict=True):
+            bad = ~((modulus.data > 0.0) & torch.isfinite(modulus.data))
+            if bool(bad.any()):
+                given = dict(zip(self.coefficient_types, self.coefficients, strict=True))
+                raise ModelError(
+                    f"{self.label}: {given} give the {name} modulus "
+                    f"{modulus.data[bad][0].item():g}; it must be positive and finite"
+                )
 
     def moduli(self) -> tuple[Scalar, Scalar]:
         """Bulk and shear modulus."""
         first, second = self._pair
         return CONVERSIONS[self._pair](getattr(self, first), getattr(self, second))
 
+
+class Elasticity(Model, abstract=True):
+    """A relation of strain and stress. With `rate_form`, both variable names get the suffix
+    `_rate`; with `compliance`, the model maps stress to strain."""
+
+    strain = Input(SR2, "Elastic strain", dimension="1")
+    stress = Output(SR2, "Stress", dimension="stress")
+    compliance: bool = Option(bool, "Map stress to strain", default=False)
+    rate_form: bool = Option(bool, "Relate the rates", default=False)
+
+    def setup(self) -> None:
+        super().setup()
+        if self.rate_form:
+            for field in ("strain", "stress"):
+                self.names[field] = [f"{self.names[field][0]}_rate"]
+        if self.compliance:
+            self.names["strain"], self.names["stress"] = self.names["stress"], self.names["strain"]
+
+
+class LinearIsotropicElasticity(Elasticity, FromModuli):
+    r"""$\sigma = 3K\,\mathrm{vol}\,\varepsilon + 2G\,\mathrm{dev}\,\varepsilon$, or its inverse."""
+
+    fields = {**Elasticity.fields, **FromModuli.fields}
+
     def forward(self, a: SR2) -> SR2:
         bulk, shear = self.moduli()
         if self.compliance:
             return vol(a) / (3.0 * bulk) + dev(a) / (2.0 * shear)
         return 3.0 * bulk * vol(a) + 2.0 * shear * dev(a)
+
+
+class IsotropicElasticityTensor(FromModuli):
+    r"""$C = 3K\,J_\mathrm{vol} + 2G\,J_\mathrm{dev}$."""
+
+    C = Output(SSR4, "Elasticity tensor", default="{label}", dimension="stress")
+
+    def forward(self) -> SSR4:
+        return SSR4.isotropic(*self.moduli())

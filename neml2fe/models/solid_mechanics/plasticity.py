@@ -15,14 +15,14 @@ from neml2fe.errors import ModelError, suggest
 from neml2fe.models.fields import Input, Option, Output, Parameter
 from neml2fe.models.functional import batch_shape
 from neml2fe.models.model import Model, Spec, Values
-from neml2fe.types import SR2, Scalar, where
+from neml2fe.types import SR2, Scalar, aligned, dev, norm, where
 
 
 class IsotropicMandelStress(Model):
     r"""$M = \sigma$: for isotropic materials at small strain the two stresses coincide."""
 
-    cauchy_stress = Input(SR2, "Cauchy stress")
-    mandel_stress = Output(SR2, "Mandel stress")
+    cauchy_stress = Input(SR2, "Cauchy stress", dimension="stress")
+    mandel_stress = Output(SR2, "Mandel stress", dimension="stress")
 
     def forward(self, stress: SR2) -> SR2:
         return stress
@@ -31,9 +31,9 @@ class IsotropicMandelStress(Model):
 class YieldFunction(Model):
     r"""$f = \sqrt{2/3}\,(\bar\sigma - \sigma_y - h)$; $h$ is left out unless named."""
 
-    effective_stress = Input(Scalar, "Effective stress")
-    isotropic_hardening = Input(Scalar, "Isotropic hardening", optional=True)
-    yield_function = Output(Scalar, "Yield function")
+    effective_stress = Input(Scalar, "Effective stress", dimension="stress")
+    isotropic_hardening = Input(Scalar, "Isotropic hardening", optional=True, dimension="stress")
+    yield_function = Output(Scalar, "Yield function", dimension="stress")
     yield_stress = Parameter(Scalar, "sy", "Initial yield stress", "stress")
 
     def forward(self, s: Scalar, h: Scalar | None) -> Scalar:
@@ -80,23 +80,40 @@ class Normality(Model):
         spec = self.model.input_spec
         fixed = {n: v for n, v in values.items() if n not in self.from_}
         # Every argument takes the full batch, so the gradient of the sum is each point's own.
-        batch = batch_shape(self.model, values.values())
-        arguments = [values[v].data.expand((*batch, *spec[v].BASE_SHAPE)) for v in self.from_]
+        raw, n = aligned(*values.values())
+        known = dict(zip(values, raw, strict=True))
+        sub = torch.broadcast_shapes(*(v.sub_batch_shape for v in values.values()))
+        full = (*batch_shape(self.model, values.values()), *sub)
+        arguments = [known[v].expand((*full, *spec[v].BASE_SHAPE)) for v in self.from_]
 
         def total(*arguments: torch.Tensor) -> torch.Tensor:
-            given = {v: spec[v](a) for v, a in zip(self.from_, arguments, strict=True)}
+            given = {v: spec[v](a, n) for v, a in zip(self.from_, arguments, strict=True)}
             return self.model._evaluate({**fixed, **given})[self.function].data.sum()
 
         gradients = torch.func.grad(total, argnums=tuple(range(len(arguments))))(*arguments)
-        return {to: spec[v](g) for v, to, g in zip(self.from_, self.to_, gradients, strict=True)}
+        return {to: spec[v](g, n) for v, to, g in zip(self.from_, self.to_, gradients, strict=True)}
+
+
+class AssociativeJ2FlowDirection(Model):
+    r"""$N = \frac32\,s/\bar\sigma$, the derivative of the von Mises stress; zero without a
+    deviator $s$, where no direction is preferred. Its norm is $\sqrt{3/2}$."""
+
+    mandel_stress = Input(SR2, "Mandel stress", dimension="stress")
+    flow_direction = Output(SR2, "Flow direction", dimension="1")
+
+    def forward(self, stress: SR2) -> SR2:
+        s = dev(stress)
+        size = norm(s)
+        safe = where(size > 0.0, size, 1.0 + 0.0 * size)
+        return math.sqrt(3.0 / 2.0) * where(size > 0.0, s / safe, 0.0 * s)
 
 
 class AssociativePlasticFlow(Model):
     r"""$\dot\varepsilon_p = \dot\gamma\, N$."""
 
-    flow_rate = Input(Scalar, "Flow rate")
-    flow_direction = Input(SR2, "Flow direction")
-    plastic_strain_rate = Output(SR2, "Plastic strain rate")
+    flow_rate = Input(Scalar, "Flow rate", dimension="1/time")
+    flow_direction = Input(SR2, "Flow direction", dimension="1")
+    plastic_strain_rate = Output(SR2, "Plastic strain rate", dimension="1/time")
 
     def forward(self, gamma_rate: Scalar, n: SR2) -> SR2:
         return gamma_rate * n
@@ -105,9 +122,11 @@ class AssociativePlasticFlow(Model):
 class AssociativeIsotropicPlasticHardening(Model):
     r"""$\dot{\bar\varepsilon}_p = -\dot\gamma\,\partial f/\partial h$."""
 
-    flow_rate = Input(Scalar, "Flow rate")
-    isotropic_hardening_direction = Input(Scalar, "Derivative of f by the hardening")
-    equivalent_plastic_strain_rate = Output(Scalar, "Equivalent plastic strain rate")
+    flow_rate = Input(Scalar, "Flow rate", dimension="1/time")
+    isotropic_hardening_direction = Input(Scalar, "Derivative of f by the hardening", dimension="1")
+    equivalent_plastic_strain_rate = Output(
+        Scalar, "Equivalent plastic strain rate", dimension="1/time"
+    )
 
     def forward(self, gamma_rate: Scalar, n: Scalar) -> Scalar:
         return -gamma_rate * n
@@ -116,9 +135,9 @@ class AssociativeIsotropicPlasticHardening(Model):
 class AssociativeKinematicPlasticHardening(Model):
     r"""$\dot K_p = -\dot\gamma\,\partial f/\partial X$."""
 
-    flow_rate = Input(Scalar, "Flow rate")
-    kinematic_hardening_direction = Input(SR2, "Derivative of f by the back stress")
-    kinematic_plastic_strain_rate = Output(SR2, "Kinematic plastic strain rate")
+    flow_rate = Input(Scalar, "Flow rate", dimension="1/time")
+    kinematic_hardening_direction = Input(SR2, "Derivative of f by the back stress", dimension="1")
+    kinematic_plastic_strain_rate = Output(SR2, "Kinematic plastic strain rate", dimension="1/time")
 
     def forward(self, gamma_rate: Scalar, n: SR2) -> SR2:
         return -gamma_rate * n
@@ -127,14 +146,14 @@ class AssociativeKinematicPlasticHardening(Model):
 class PerzynaPlasticFlowRate(Model):
     r"""$\dot\gamma = \langle f/\eta \rangle^n$ (Perzyna 1966)."""
 
-    yield_function = Input(Scalar, "Yield function")
-    flow_rate = Output(Scalar, "Flow rate")
+    yield_function = Input(Scalar, "Yield function", dimension="stress")
+    flow_rate = Output(Scalar, "Flow rate", dimension="1/time")
     reference_stress = Parameter(Scalar, "eta", "Reference stress", "stress")
-    exponent = Parameter(Scalar, "n", "Exponent")
+    exponent = Parameter(Scalar, "n", "Exponent", "1")
 
     def forward(self, f: Scalar) -> Scalar:
         flowing = f > 0.0
-        one = Scalar(torch.ones_like(f.data))
+        one = f.like(torch.ones_like(f.data))
         # The inner `where` keeps derivatives by f and n finite where nothing flows.
         rate = where(flowing, f / self.eta, one) ** self.n
         return where(flowing, rate, 0.0 * rate)

@@ -1,0 +1,1 @@
+"""What decks may say, and what a deck says: the catalog of types, and models explained."""
