@@ -98,11 +98,24 @@ def dot(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> torch.T
     return torch.stack([(a[name] * b[name]).sum() for name in b]).sum()
 
 
+def typed(
+    model: Model, inputs: Mapping[str, torch.Tensor], sub_batch: Mapping[str, int]
+) -> dict[str, TypedTensor]:
+    """Inputs of `model` with their numbers of sub-batch dimensions, none where not given."""
+    spec = model.input_spec
+    return {n: spec[n](v, sub_batch.get(n, 0)) for n, v in inputs.items()}
+
+
 class Pure:
     """A model as a pure function of one dictionary: parameters (`p:` first) and inputs."""
 
-    def __init__(self, model: Model, inputs: Mapping[str, torch.Tensor]) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: Model,
+        inputs: Mapping[str, torch.Tensor],
+        sub_batch: Mapping[str, int] | None = None,
+    ) -> None:
+        self.model, self.sub_batch = model, sub_batch or {}
         self.values: Raw = {n: v.detach().clone() for n, v in inputs.items()}
         self.values |= {f"p:{n}": p.detach().clone() for n, p in model.named_parameters()}
         with torch.no_grad():
@@ -112,7 +125,8 @@ class Pure:
     def outputs(self, values: Mapping[str, torch.Tensor]) -> Raw:
         parameters = {n[2:]: v for n, v in values.items() if n.startswith("p:")}
         inputs = {n: v for n, v in values.items() if not n.startswith("p:")}
-        found = torch.func.functional_call(self.model, parameters, (), inputs)
+        arguments = typed(self.model, inputs, self.sub_batch)
+        found = torch.func.functional_call(self.model, parameters, (), arguments)
         if isinstance(found, TypedTensor):
             found = (found,)
         return {n: v.data for n, v in zip(self.model.output_spec, found, strict=True)}

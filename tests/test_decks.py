@@ -31,8 +31,14 @@ def read(path: Path) -> dict[str, np.ndarray]:
     return dict(zip(header, np.array(rows, dtype=float).T, strict=True))
 
 
+def variable_of(column: str, size: int) -> str:
+    """The variable of a column such as `slip[3]_12`."""
+    stem = column[: column.rfind("_")] if size > 1 else column
+    return stem.partition("[")[0]
+
+
 def test_every_deck_has_a_reference() -> None:
-    assert sorted(p.stem for p in DECKS.glob("*.csv")) == NAMES and len(NAMES) == 14
+    assert sorted(p.stem for p in DECKS.glob("*.csv")) == NAMES
 
 
 @pytest.mark.parametrize("deck", NAMES)
@@ -45,8 +51,8 @@ def test_results_agree_with_the_reference(deck: str, tmp_path: Path) -> None:
     types = history(deck).types
     for name in [n for n in history(deck).outputs[-1]] + ["time"]:
         size = types[name].base_size() if name != "time" else 1
-        columns = [c for c in reference if c == name or (size > 1 and c[: c.rfind("_")] == name)]
-        assert len(columns) == size
+        columns = [c for c in reference if variable_of(c, size) == name]
+        assert columns and len(columns) % size == 0
         expected = np.stack([reference[c] for c in columns])
         got = np.stack([ours[c] for c in columns])
         assert np.abs(expected).max() > 0.0

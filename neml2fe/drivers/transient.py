@@ -13,7 +13,7 @@ from neml2fe.implicit import Status, recorded_solves
 from neml2fe.material import current_name, split_lag
 from neml2fe.models import Model
 from neml2fe.models.model import Values
-from neml2fe.types import R2, Scalar, TypedTensor
+from neml2fe.types import Scalar, TypedTensor
 
 
 class TransientDriver:
@@ -22,7 +22,7 @@ class TransientDriver:
     `prescribed_time` is a Scalar of batch shape `(n_steps, *specimens)`; `prescribed` maps
     input names to typed tensors with the same leading step dimension. Old values `x~1` come
     from the previous step: from the model's outputs, the prescribed inputs, or `initial`
-    (zero, or the identity for an R2, when not given). Raises `InputError` for histories that
+    (zero when not given). Raises `InputError` for histories that
     do not fit the model.
     """
 
@@ -77,7 +77,8 @@ class TransientDriver:
             with recorded_solves() as log:
                 outputs = self.model.evaluate({n: values[n] for n in self.model.input_spec})
             self._require_convergence(log.status, step, history)
-            history.append(inputs, outputs)
+            known = {n: v for n, v in inputs.items() if split_lag(n)[1] <= len(past)}
+            history.append(known, outputs)
             past = [{**inputs, **outputs}, *past][:depth]
             if progress is not None:
                 progress(step, self.n_steps)
@@ -98,9 +99,7 @@ class TransientDriver:
         defaults: Values = {}
         for name, kind in self.model.input_spec.items():
             if name != current_name(name):
-                value = like.new_zeros(kind.BASE_SHAPE)
-                identity = torch.eye(3, dtype=like.dtype, device=like.device)
-                defaults[name] = kind(value + identity if kind is R2 else value)
+                defaults[name] = kind(like.new_zeros(kind.BASE_SHAPE))
         return defaults
 
     def _require_convergence(

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from neml2fe.implicit.linear_solvers import LinearSolver
+from neml2fe.implicit.linear_solvers import LinearSolver, transposed
 from neml2fe.implicit.newton import Newton, Status
-from neml2fe.implicit.system import NonlinearSystem, Raw
+from neml2fe.implicit.system import Layout, NonlinearSystem, Raw
 
 
 @dataclass
@@ -31,6 +31,7 @@ class Problem:
     base_ndim: dict[str, int]
     input_sensitivity: LinearSolver
     parameter_sensitivity: LinearSolver
+    substepping: bool = False
     status: torch.Tensor = field(init=False)
     iterations: torch.Tensor = field(init=False)
 
@@ -40,6 +41,9 @@ class Problem:
             dict(zip(self.given, theta[:n], strict=True)),
             dict(zip(self.parameters, theta[n:], strict=True)),
         )
+
+    def layout(self, *theta: torch.Tensor) -> Layout:
+        return self.system.layout(*self.split(theta))
 
     def residual(self, u: torch.Tensor, *theta: torch.Tensor) -> torch.Tensor:
         return self.system.residual(u, *self.split(theta))
@@ -61,6 +65,8 @@ class Problem:
                 lambda u, k: self.system.linearise(u, *at(subset[k], values)),
                 lambda u, k: self.system.residual(u, *at(subset[k], values)),
                 start,
+                layout=self.layout(*theta),
+                substepping=self.substepping,
             )
 
         everyone = torch.arange(len(guess), device=guess.device)
@@ -107,7 +113,7 @@ class Solve(torch.autograd.Function):
         jacobian = problem.jacobian(u, *theta)
         of_inputs = any(i < len(problem.given) for i in wanted)
         solver = problem.input_sensitivity if of_inputs else problem.parameter_sensitivity
-        adjoint = -solver.solve(jacobian.transpose(-1, -2), u_bar)
+        adjoint = -solver.solve(jacobian.mT, u_bar, transposed(problem.layout(*theta)))
 
         def of_wanted(*chosen: torch.Tensor) -> torch.Tensor:
             full = list(theta)
@@ -132,7 +138,8 @@ class Solve(torch.autograd.Function):
         _, rate = torch.func.jvp(  # type: ignore[misc]
             lambda *values: problem.residual(u, *values), tuple(theta), full
         )
-        return -problem.input_sensitivity.solve(problem.jacobian(u, *theta), rate)
+        jacobian = problem.jacobian(u, *theta)
+        return -problem.input_sensitivity.solve(jacobian, rate, problem.layout(*theta))
 
     @staticmethod
     def vmap(

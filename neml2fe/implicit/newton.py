@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
 import torch
 
 from neml2fe.errors import InputError
+from neml2fe.implicit.line_search import TYPES, Linearised, LineSearch, Residual
 from neml2fe.implicit.linear_solvers import DenseLU, LinearSolver
-
-Residual = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-Linearised = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+from neml2fe.implicit.system import Layout
 
 
 class Status(IntEnum):
@@ -41,32 +39,58 @@ class Newton:
     A point that converges still takes the step computed from its last Jacobian, which is
     free and brings its error to round-off, as exact derivatives assume. Points that fail
     are tried again with a backtracking line search on |r|.
+
+    Where substeps are allowed, rel_tol alone is not enough: the step that remains must satisfy
+    |step| < substep_del_tol (|u| + abs_tol). A point that still moves, although |r| is small
+    beside a huge |r_0|, goes on, and is substepped if it does not settle.
     """
 
     linear_solver: LinearSolver | None = None
     abs_tol: float = 1e-10
     rel_tol: float = 1e-8
     max_its: int = 25
+    substep_del_tol: float = 1e-6
 
     # Used by the second attempt only; fields of a deck in NewtonWithLineSearch.
     line_search = False
+    linesearch_type = "BACKTRACKING"
     max_linesearch_iterations = 10
     linesearch_cutback = 2.0
     linesearch_stopping_criteria = 1e-3
+    check_negative_criterion = False
 
     def __post_init__(self) -> None:
+        kind = type(self).__name__
         for name in ("abs_tol", "rel_tol", "max_its", "max_linesearch_iterations"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"Newton: {name} must be a number of at least 0")
+                raise InputError(f"{kind}: {name} must be a number of at least 0")
+        if not self.substep_del_tol > 0.0:
+            raise InputError(f"{kind}: substep_del_tol must be greater than 0")
         if not 1.0 < self.linesearch_cutback < math.inf:
-            raise InputError("Newton: linesearch_cutback must be greater than 1")
+            raise InputError(f"{kind}: linesearch_cutback must be greater than 1")
+        if not 0.0 <= self.linesearch_stopping_criteria < math.inf:
+            raise InputError(f"{kind}: linesearch_stopping_criteria must be at least 0")
+        if self.linesearch_type not in TYPES:
+            raise InputError(
+                f"{kind}: linesearch_type is {' or '.join(TYPES)}, not '{self.linesearch_type}'"
+            )
 
-    def solve(self, linearised: Linearised, residual: Residual, u0: torch.Tensor) -> NewtonResult:
+    def solve(
+        self,
+        linearised: Linearised,
+        residual: Residual,
+        u0: torch.Tensor,
+        *,
+        layout: Layout | None = None,
+        substepping: bool = False,
+    ) -> NewtonResult:
         """Solve all N points from `u0` `(N, n)`.
 
         Both functions take unknowns `(k, n)` and the numbers `(k,)` of the points they are for.
+        `layout` is for linear solvers that know of groups and variables; `substepping` says that
+        points that fail will be substepped.
         """
-        result = self._attempt(linearised, residual, u0, self.line_search)
+        result = self._attempt(linearised, residual, u0, self.line_search, layout, substepping)
         failed = (result.status != Status.CONVERGED).nonzero().squeeze(-1)
         if self.line_search or not len(failed):
             return result
@@ -75,6 +99,8 @@ class Newton:
             lambda u, k: residual(u, failed[k]),
             u0[failed],
             True,
+            layout,
+            substepping,
         )
         result.u[failed] = again.u
         result.status[failed] = again.status
@@ -83,9 +109,15 @@ class Newton:
         return result
 
     def _attempt(
-        self, linearised: Linearised, residual: Residual, u0: torch.Tensor, line_search: bool
+        self,
+        linearised: Linearised,
+        residual: Residual,
+        u0: torch.Tensor,
+        line_search: bool,
+        layout: Layout | None,
+        substepping: bool,
     ) -> NewtonResult:
-        solver = self.linear_solver or DenseLU()
+        steps = (self.linear_solver or DenseLU()).steps(layout)
         n_points = len(u0)
         u = u0.clone()
         status = torch.full((n_points,), Status.ITERATION_LIMIT, device=u.device)
@@ -93,17 +125,30 @@ class Newton:
         norm = torch.full((n_points,), torch.inf, dtype=u.dtype, device=u.device)
         target = norm
         active = torch.arange(n_points, device=u.device)
+        # Nothing falls further than round-off lets it, which matters in float32.
+        round_off = 10.0 * torch.finfo(u.dtype).eps
+        search = LineSearch(
+            self.linesearch_type,
+            self.max_linesearch_iterations,
+            self.linesearch_cutback,
+            self.linesearch_stopping_criteria,
+            self.check_negative_criterion,
+        )
         for iteration in range(self.max_its + 1):
             here = u[active]
             r, jacobian = linearised(here, active)
             size = torch.linalg.vector_norm(r, dim=-1)
             norm[active] = size
             if iteration == 0:
-                # No residual falls further than round-off lets it, which matters in float32.
-                rel_tol = max(self.rel_tol, 10.0 * torch.finfo(u.dtype).eps)
-                target = torch.clamp(rel_tol * size, min=self.abs_tol)
+                target = torch.clamp(max(self.rel_tol, round_off) * size, min=self.abs_tol)
+            step = -steps(jacobian, r, active)
             converged = size <= target[active]
-            step = -solver.solve(jacobian, r)
+            if substepping:
+                settled = max(self.substep_del_tol, round_off) * (
+                    torch.linalg.vector_norm(here, dim=-1) + self.abs_tol
+                )
+                moved = torch.linalg.vector_norm(step, dim=-1)
+                converged &= (size <= self.abs_tol) | (moved < settled)
             usable = torch.isfinite(step).all(-1)
             broken = ~converged & ~(usable & torch.isfinite(size))
             status[active[broken]] = Status.NOT_FINITE
@@ -111,9 +156,10 @@ class Newton:
             going = ~converged & ~broken
             iterations[active[going]] += 1
             if line_search:
-                step[going] = self._backtrack(
-                    residual, here[going], active[going], step[going], size[going]
+                lengths = search.lengths(
+                    linearised, residual, here[going], active[going], step[going], size[going]
                 )
+                step[going] *= lengths[:, None]
             moving = usable & ~broken
             u[active[moving]] += step[moving]
             active = active[going]
@@ -122,35 +168,20 @@ class Newton:
         u[status != Status.CONVERGED] = torch.nan
         return NewtonResult(u, status, iterations, norm)
 
-    def _backtrack(
-        self,
-        residual: Residual,
-        u: torch.Tensor,
-        points: torch.Tensor,
-        step: torch.Tensor,
-        size: torch.Tensor,
-    ) -> torch.Tensor:
-        """Scale each point's step until |r|^2 falls (Armijo), keeping the last trial otherwise."""
-        scale = torch.ones_like(size)
-        waiting = torch.arange(len(u), device=u.device)
-        for _ in range(self.max_linesearch_iterations):
-            trial = u[waiting] + scale[waiting, None] * step[waiting]
-            new = torch.linalg.vector_norm(residual(trial, points[waiting]), dim=-1)
-            slope = 2.0 * self.linesearch_stopping_criteria * scale[waiting]
-            too_long = ~(new**2 <= (1.0 - slope) * size[waiting] ** 2)
-            waiting = waiting[too_long]
-            if not len(waiting):
-                break
-            scale[waiting] /= self.linesearch_cutback
-        return scale[:, None] * step
-
 
 @dataclass
 class NewtonWithLineSearch(Newton):
-    """Newton-Raphson in which every step is scaled back until the residual norm falls."""
+    """Newton-Raphson in which every step is scaled back until the residual norm falls.
 
+    `linesearch_type` is `BACKTRACKING`, for steps with enough decrease of |r|^2, or
+    `STRONG_WOLFE`, which asks for a flat enough |r|^2 at the end of the step as well and takes a
+    Jacobian for each trial.
+    """
+
+    linesearch_type: str = "BACKTRACKING"
     max_linesearch_iterations: int = 10
     linesearch_cutback: float = 2.0
     linesearch_stopping_criteria: float = 1e-3
+    check_negative_criterion: bool = False
 
     line_search = True

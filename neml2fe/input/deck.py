@@ -55,9 +55,10 @@ class FieldValue:
         return self._int(self.text)
 
     def as_bool(self) -> bool:
-        if self.text not in ("true", "false"):
-            raise self.error(f"expected true or false, got '{self.text}'")
-        return self.text == "true"
+        return self._bool(self.text)
+
+    def as_bools(self) -> list[bool]:
+        return [self._bool(word) for word in self.as_list()]
 
     def as_list(self) -> list[str]:
         """The words, separated by blanks or line breaks."""
@@ -80,6 +81,11 @@ class FieldValue:
             lengths = ", ".join(str(len(row)) for row in rows)
             raise self.error(f"expected rows of one length, got {lengths} values")
         return rows
+
+    def _bool(self, word: str) -> bool:
+        if word not in ("true", "false"):
+            raise self.error(f"expected true or false, got '{word}'")
+        return word == "true"
 
     def _float(self, word: str) -> float:
         if not _NUMBER.fullmatch(word):

@@ -7,7 +7,19 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from neml2fe.errors import suggest
-from neml2fe.implicit import DenseLU, Newton, NewtonWithLineSearch, NonlinearSystem
+from neml2fe.implicit import (
+    GMRES,
+    BiCGStab,
+    BlockJacobiPreconditioner,
+    DenseLU,
+    FullPreconditioner,
+    JacobiPreconditioner,
+    Newton,
+    NewtonWithLineSearch,
+    NonlinearSystem,
+    NoPreconditioner,
+    SchurComplement,
+)
 from neml2fe.input.deck import Block, FieldValue, located
 from neml2fe.input.presets import laws, nested_laws
 from neml2fe.models import REGISTRY, Model
@@ -23,6 +35,13 @@ SOLVERS: dict[str, Any] = {
     "Newton": Newton,
     "NewtonWithLineSearch": NewtonWithLineSearch,
     "DenseLU": DenseLU,
+    "SchurComplement": SchurComplement,
+    "GMRES": GMRES,
+    "BiCGStab": BiCGStab,
+    "NoPreconditioner": NoPreconditioner,
+    "JacobiPreconditioner": JacobiPreconditioner,
+    "BlockJacobiPreconditioner": BlockJacobiPreconditioner,
+    "FullPreconditioner": FullPreconditioner,
 }
 SYSTEM_FIELDS = ("model", "unknowns", "residuals", "structure")
 
@@ -72,6 +91,8 @@ def option(source: Input, value: FieldValue, kind: Any) -> Any:
         (item,) = typing.get_args(kind)
         if item is str:
             return value.as_list()
+        if item is bool:
+            return value.as_bools()
         if item is object:
             return [parameter(source, value, word, Scalar) for word in value.as_list()]
         return [_lookup(source, value, word, item) for word in value.as_list()]
@@ -157,7 +178,8 @@ def build_solver(source: Input, block: Block) -> Any:
         if name == "type":
             continue
         kind = kinds[name]
-        if typing.get_origin(kind) is not None or kind not in (bool, int, float, str):
-            kind = DenseLU
+        if typing.get_origin(kind) is not None:  # `LinearSolver | None`: another block
+            kind = typing.get_args(kind)[0]
         given[name] = option(source, value, kind)
-    return cls(**given)
+    with located(block):
+        return cls(**given)

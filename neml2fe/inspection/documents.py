@@ -1,6 +1,6 @@
 """What the types and fields of the sections other than [Models] mean.
 
-Models say it themselves, in their declared fields.
+Models and crystals say it themselves, in their declared fields.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ TYPES: dict[str, str] = {
         "the suffixes of its components."
         for kind in TENSOR_TYPES
     },
-    "Data/CubicCrystal": "A cubic lattice with its slip systems: the planes and directions that "
-    "the symmetry of the cube makes of the Miller indices given.",
     "EquationSystems/NonlinearSystem": "The residuals of a model as equations for some of its "
     "inputs, $r(u; g) = 0$.",
     "Meshes/File": "A mesh made by gmsh or Abaqus, or any other file that meshio reads.",
@@ -54,9 +52,6 @@ FIELDS: dict[str, _Entry] = {
     "Tensors/CSV*/csv_file": ("path", None, "The file, beside the deck"),
     "Tensors/CSV*/variable": ("name", "", "Name of the columns without the components' suffix"),
     "Tensors/CSV*/column_names": ("list of name", "", "Columns by name, one a component"),
-    "Data/CubicCrystal/lattice_parameter": ("Scalar", None, "Lattice parameter"),
-    "Data/CubicCrystal/slip_directions": ("MillerIndex", None, "Slip directions, one a family"),
-    "Data/CubicCrystal/slip_planes": ("MillerIndex", None, "Normals of the slip planes"),
     "EquationSystems/*/model": ("Model", None, "Model that computes the residuals"),
     "EquationSystems/*/unknowns": ("list of name", None, "Unknowns; `;` ends a group"),
     "EquationSystems/*/residuals": ("list of name", "{unknown}_residual", "In the same order"),

@@ -1,58 +1,36 @@
-"""Values and whole decks of the examples that cannot be made from the fields alone."""
+"""Whole decks of the examples that need other blocks beside their own."""
 
 from __future__ import annotations
 
-_MODULI = {
-    "coefficients": "2e5 0.3",
-    "coefficient_types": "YOUNGS_MODULUS POISSONS_RATIO",
-}
-_BAND = {"characteristic_length": "0.01"}
-_CELLS = {"divisions": "8 4", "lengths": "2 1", "cell_type": "quad"}
+from neml2fe.inspection.example_runs import ELASTICITY, RUNS
 
-VALUES: dict[str, dict[str, str]] = {
-    "LinearIsotropicElasticity": _MODULI,
-    "IsotropicElasticityTensor": _MODULI,
-    "LinearIsotropicElasticJ2TrialStressUpdate": _MODULI,
-    "CubicElasticityTensor": {
-        "coefficients": "1.3e5 0.35 7.5e4",
-        "coefficient_types": "YOUNGS_MODULUS POISSONS_RATIO SHEAR_MODULUS",
-    },
-    "VecComponents": {"from": "traction", "to": "t_n t_s1 t_s2"},
-    "GeneralizedMaxwellElement": {"moduli": "100 50", "viscosities": "1000 5000"},
-    "GeneralizedKelvinVoigtElement": {"moduli": "100 50", "viscosities": "1000 5000"},
-    "Yld2000Stress": {"alpha": "0.96 1.03 0.99 1.01 1.0 1.02 0.97 1.1"},
-    "Yld2004Stress": {
-        "c_prime": "1 1.1 0.9 1 1 1.1 1 1 1",
-        "c_second": "0.9 1 1 1.1 1 1 1 0.9 1",
-    },
-    "ExponentialDamage": _BAND,
-    "LinearDamage": _BAND,
-    "Python": {"expr": "Scalar(torch.linspace(0.0, 1.0, 11, dtype=torch.float64))"},
-    "CSVScalar": {"csv_file": "history.csv", "column_names": "time"},
-    "CSVVec": {"csv_file": "history.csv", "variable": "traction"},
-    "CSVSR2": {"csv_file": "history.csv", "variable": "stress"},
-    "CSVWR2": {"csv_file": "history.csv", "variable": "spin"},
-    "File": {"file": "plate.msh"},
-    "Rectangle": _CELLS,
-    "Box": {"divisions": "8 4 4", "lengths": "2 1 1", "cell_type": "hexahedron"},
-    "QuarterAnnulus": {"divisions": "8 16", "radii": "1 2", "cell_type": "quad"},
-    "PiecewiseLinear": {"times": "0 1 2", "values": "0 1 -1"},
-    "Expression": {"expr": "0.01 * torch.sin(t)"},
-    "Dirichlet": {"boundary": "left", "component": "x", "value": "0"},
-    "Traction": {"boundary": "right", "value": "100 0"},
-    "Pressure": {"boundary": "inner", "value": "25"},
-    "BodyForce": {"value": "0 -7.7e-5"},
-}
-
-_ELASTICITY = """
-[Models]
-  [elasticity]
-    type = LinearIsotropicElasticity
-    coefficients = '2e5 0.3'
-    coefficient_types = 'YOUNGS_MODULUS POISSONS_RATIO'
+# Directions and planes of slip in face-centred and in hexagonal crystals.
+_SLIP = """
+[Tensors]
+  [directions]
+    type = Python
+    expr = 'MillerIndex(torch.tensor([1, 1, 0]))'
+  []
+  [planes]
+    type = Python
+    expr = 'MillerIndex(torch.tensor([1, 1, 1]))'
+  []
+"""
+_FAMILIES = """    slip_directions = directions
+    slip_planes = planes
   []
 []
 """
+_CUBIC = f"""{_SLIP}[]
+[Data]
+  [crystal_geometry]
+    type = CubicCrystal
+    lattice_parameter = 0.36
+{_FAMILIES}"""
+_BASAL = _SLIP.replace("[1, 1, 0]", "[1, 0, 0]").replace("[1, 1, 1]", "[0, 0, 1]")
+
+OTHERS: dict[str, str] = {"CrystalGeometry": _CUBIC.lstrip("\n")}
+
 _YIELD = """
   [mises]
     type = SR2Invariant
@@ -96,29 +74,16 @@ _SYSTEM = """
   []
 []
 """
-_TIMES = """
-[Tensors]
-  [times]
-    type = Python
-    expr = 'Scalar(torch.linspace(0.0, 1.0, 11, dtype=torch.float64))'
-  []
-  [strains]
-    type = Python
-    expr = 'SR2(torch.linspace(0.0, 0.01, 11, dtype=torch.float64).reshape(11, 1) * torch.eye(6, dtype=torch.float64)[0])'
-  []
-[]
-"""  # noqa: E501 (an expression of a deck stands on one line)
-_RUN = """  [run]
-    type = TransientDriver
-    model = elasticity
-    prescribed_time = times
-    prescribed_SR2_names = strain
-    prescribed_SR2_values = strains
-  []
-"""
 
 
-def _table(kind: str, ones: str) -> str:
+def _table(kind: str, dim: int) -> str:
+    """Interpolation in a table of one or two arguments."""
+    values = "[2e5, 1.5e5]" if dim == 1 else "[[2e5, 1.8e5], [1.5e5, 1e5]]"
+    size = {"Scalar": "", "Vec": ", 3", "SR2": ", 6"}[kind]
+    tail = f".unsqueeze(-1).expand({', '.join(['2'] * dim)}{size})" if size else ""
+    names = [("temperature", "")] if dim == 1 else [("temperature", "1"), ("dose", "2")]
+    arguments = "".join(f"    argument{k} = {name}\n" for name, k in names)
+    axes = "".join(f"    abscissa{k} = knots\n" for _, k in names)
     return f"""
 [Tensors]
   [knots]
@@ -127,53 +92,40 @@ def _table(kind: str, ones: str) -> str:
   []
   [values]
     type = Python
-    expr = '{kind}(torch.tensor([2e5, 1.5e5], dtype=torch.float64){ones})'
+    expr = '{kind}(torch.tensor({values}, dtype=torch.float64){tail})'
   []
 []
 [Models]
   [modulus]
-    type = {kind}LinearInterpolation
-    argument = temperature
-    abscissa = knots
-    ordinate = values
+    type = {kind}{"Linear" if dim == 1 else "Bilinear"}Interpolation
+{arguments}{axes}    ordinate = values
   []
 []
 """
 
-
-def _grid(kind: str, ones: str) -> str:
-    return f"""
-[Tensors]
-  [knots]
-    type = Python
-    expr = 'Scalar(torch.tensor([300.0, 600.0], dtype=torch.float64))'
-  []
-  [values]
-    type = Python
-    expr = '{kind}(torch.tensor([[2e5, 1.8e5], [1.5e5, 1e5]], dtype=torch.float64){ones})'
-  []
-[]
-[Models]
-  [modulus]
-    type = {kind}BilinearInterpolation
-    argument1 = temperature
-    argument2 = dose
-    abscissa1 = knots
-    abscissa2 = knots
-    ordinate = values
-  []
-[]
-"""
-
-
-_ONES = {"Scalar": "", "Vec": ".unsqueeze(-1).expand(2, 3)", "SR2": ".unsqueeze(-1).expand(2, 6)"}
 
 DECKS: dict[str, str] = {
-    **{f"Models/{k}LinearInterpolation": _table(k, ones) for k, ones in _ONES.items()},
-    **{
-        f"Models/{k}BilinearInterpolation": _grid(k, ones.replace("(2, ", "(2, 2, "))
-        for k, ones in _ONES.items()
-    },
+    **RUNS,
+    **{f"Models/{k}LinearInterpolation": _table(k, 1) for k in ("Scalar", "Vec", "SR2")},
+    **{f"Models/{k}BilinearInterpolation": _table(k, 2) for k in ("Scalar", "Vec", "SR2")},
+    "Data/CubicCrystal": _CUBIC,
+    "Data/HexagonalCrystal": f"""{_BASAL}[]
+[Data]
+  [zirconium]
+    type = HexagonalCrystal
+    lattice_parameter_a = 0.323
+    lattice_parameter_c = 0.515
+{_FAMILIES}""",
+    "Data/CrystalGeometry": f"""{_BASAL}  [cell]
+    type = Python
+    expr = 'R2(torch.diag(torch.tensor([0.29, 0.59, 0.5], dtype=torch.float64)))'
+  []
+[]
+[Data]
+  [uranium]
+    type = CrystalGeometry
+    lattice_vectors = cell
+{_FAMILIES}""",
     "Models/ComposedModel": f"[Models]\n{_YIELD}\n[]",
     "Models/Normality": f"""
 [Models]
@@ -203,83 +155,33 @@ DECKS: dict[str, str] = {
 []
 """,
     "EquationSystems/NonlinearSystem": f"{_DECAY}[]{_SYSTEM}",
-    "Materials/Material": f"""{_ELASTICITY}[Materials]
-  [steel]
-    type = Material
-    model = elasticity
-    strain = strain
+    "Models/CoordinateDescentPredictor": """
+[Models]
+  [law]
+    type = PerzynaPlasticFlowRate
+    reference_stress = 100
+    exponent = 5
+  []
+  [predictor]
+    type = CoordinateDescentPredictor
+    rate_law = law
+    driving_force_input = yield_function
   []
 []
 """,
-    "Drivers/TransientDriver": f"{_TIMES}{_ELASTICITY}[Drivers]\n{_RUN}[]",
-    "Drivers/MixedControlDriver": f"""{_TIMES}{_ELASTICITY}[Drivers]
-  [tension]
-    type = MixedControlDriver
-    model = elasticity
-    prescribed_time = times
-    control = 'strain stress stress stress stress stress'
-    prescribed_strain = strains
-    strain = strain
+    "Models/RateCondensation": """
+[Models]
+  [overstress]
+    type = ScalarLinearCombination
+    from = 'trial_stress flow_rate'
+    to = force
+    weights = '1 -10'
   []
-[]
-""",
-    "Drivers/TransientRegression": f"""{_TIMES}{_ELASTICITY}[Drivers]
-{_RUN}  [regression]
-    type = TransientRegression
-    driver = run
-    reference = 'gold/result.pt'
-  []
-[]
-""",
-    "Drivers/Verification": f"""
-[Tensors]
-  [expected]
-    type = CSVSR2
-    csv_file = history.csv
-    variable = stress
-  []
-[]{_TIMES}{_ELASTICITY}[Drivers]
-{_RUN}  [verification]
-    type = Verification
-    driver = run
-    SR2_names = output.stress
-    SR2_values = expected
-  []
-[]
-""",
-    "Drivers/FiniteElementDriver": f"""{_ELASTICITY}[Materials]
-  [steel]
-    type = Material
-    model = elasticity
-    strain = strain
-  []
-[]
-[Meshes]
-  [plate]
-    type = Rectangle
-    divisions = '8 4'
-    lengths = '2 1'
-    cell_type = quad
-  []
-[]
-[BoundaryConditions]
-  [left]
-    type = Dirichlet
-    boundary = left
-    component = x
-    value = 0
-  []
-  [pull]
-    type = Traction
-    boundary = right
-    value = '100 0'
-  []
-[]
-[Drivers]
-  [run]
-    type = FiniteElementDriver
-    end_time = 1
-    dt = 0.25
+  [condensed]
+    type = RateCondensation
+    model = overstress
+    rate = flow_rate
+    driving_force = force
   []
 []
 """,
@@ -296,7 +198,7 @@ DECKS: dict[str, str] = {
   []
 []
 """,
-    "Models/LogarithmicStrainWrapper": f"""{_ELASTICITY[:-4]}  [lifted]
+    "Models/LogarithmicStrainWrapper": f"""{ELASTICITY[:-3]}  [lifted]
     type = LogarithmicStrainWrapper
     model = elasticity
   []

@@ -1,14 +1,16 @@
 """A short deck for every type: what is required, with values by the type and dimension of fields.
 
 Where such values make no sense, `VALUES` gives better ones for some fields, `DECKS` a whole deck
-for types that need other blocks beside their own. Numbers are in mm, N, s, MPa and K.
+for types that need other blocks beside their own, `OTHERS` such blocks by the type of the
+field that refers to them. Numbers are in mm, N, s, MPa and K.
 """
 
 from __future__ import annotations
 
 import re
 
-from neml2fe.inspection.example_decks import DECKS, VALUES
+from neml2fe.inspection.example_decks import DECKS, OTHERS
+from neml2fe.inspection.example_values import VALUES
 from neml2fe.inspection.types import FieldInfo, TypeInfo
 from neml2fe.types import TENSOR_TYPES
 
@@ -48,7 +50,8 @@ def example(info: TypeInfo) -> str:
             lines.append(f"{field.name} = {_quoted(value)}")
     text = "".join(_block(name, ["type = Python", f"expr = '{e}'"]) for name, e in tensors.items())
     head = f"[Tensors]\n{text}[]\n" if tensors else ""
-    return f"{head}[{info.section}]\n{_block(_label(info.type), lines)}[]\n"
+    needed = "".join(OTHERS.get(field.type, "") for field in info.fields)
+    return f"{needed}{head}[{info.section}]\n{_block(_label(info.type), lines)}[]\n"
 
 
 def block_name(info: TypeInfo) -> str:

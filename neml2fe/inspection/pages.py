@@ -25,7 +25,10 @@ def find(name: str) -> list[TypeInfo]:
     known = catalog()
     found = [info for info in known if info.type == name]
     if not found:
-        raise InputError(f"no type '{name}'{suggest(name, [info.type for info in known])}")
+        names = [info.type for info in known]
+        near = [other for other in names if name.lower() in other.lower()]
+        hint = suggest(name, near or names)
+        raise InputError(f"no type '{name}'{hint}")
     return found
 
 

@@ -6,12 +6,13 @@ import dataclasses
 import inspect
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 import neml2fe
+from neml2fe.input.data import CRYSTALS
 from neml2fe.input.factory import SECTIONS
 from neml2fe.input.models import SOLVERS
 from neml2fe.inspection.documents import FIELDS, TYPES
@@ -142,11 +143,19 @@ def _of_model(field: Field) -> FieldInfo:
 
 # -- other sections -------------------------------------------------------------------------
 def describe(section: str, kind: str, names: Iterable[str]) -> TypeInfo:
-    """A type by the names of its fields, a dataclass where it is one, and `documents`."""
-    cls = SOLVERS.get(kind) if section == "Solvers" else None
+    """A type by its fields: declared as those of models are, in a dataclass or in `documents`."""
+    cls = {"Solvers": SOLVERS, "Data": CRYSTALS}.get(section, {}).get(kind)
     doc = TYPES.get(f"{section}/{kind}") or (_doc(cls) if cls else "")
     group = "Finite elements" if section in _FINITE_ELEMENTS else section
-    fields = tuple(dict.fromkeys(_field(section, kind, name, cls) for name in names))
+    declared = names if isinstance(names, Mapping) else {}
+    fields = tuple(
+        dict.fromkeys(
+            dataclasses.replace(_of_model(declared[name]), name=name)
+            if name in declared
+            else _field(section, kind, name, cls)
+            for name in names
+        )
+    )
     return TypeInfo(kind, section, group, doc, _source(cls) if cls else "", fields)
 
 

@@ -41,7 +41,9 @@ class PlasticPreset(ImplicitPreset, abstract=True):
         surface = self.surface(deck, back.variables)
         given = {} if hardened is None else {"isotropic_hardening": hardened}
         surface.append(
-            deck.model("yield", "YieldFunction", yield_stress=self.yield_stress, **given)
+            deck.model(
+                "yield_surface", "YieldFunction", yield_stress=self.given.yield_stress, **given
+            )
         )
         rates = [*elastic, mandel, *growth.members, *back.members, *surface]
         rates += self.directions(deck, surface, hardened)
@@ -149,7 +151,7 @@ class DruckerPrager(PlasticPreset):
             )
             for name, kind in (("von_mises", "VONMISES"), ("first_invariant", "I1"))
         ]
-        return [*invariants, self._cone(deck, "effective_stress", self.friction)]
+        return [*invariants, self._cone(deck, "effective_stress", self.given.friction)]
 
     def _cone(self, deck: Expansion, name: str, slope: Any) -> Model:
         return self.combination(
@@ -157,10 +159,10 @@ class DruckerPrager(PlasticPreset):
         )
 
     def directions(self, deck: Expansion, surface: Members, hardened: str | None) -> Members:
-        if self.dilatancy is None:
+        if self.given.dilatancy is None:
             return super().directions(deck, surface, hardened)
         *invariants, _, _ = surface
-        cone = self._cone(deck, "potential_stress", self.dilatancy)
+        cone = self._cone(deck, "potential_stress", self.given.dilatancy)
         factor = [math.sqrt(2.0 / 3.0)]
         scaled = self.combination(deck, "Scalar", "potential", ["potential_stress"], factor)
         potential = deck.model(

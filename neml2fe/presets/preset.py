@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import torch
@@ -28,6 +29,9 @@ class Preset(ComposedModel, abstract=True):
     fields: ClassVar[dict[str, Field]] = {}  # members are made here, not given
 
     def setup(self) -> None:
+        # Members may be called as fields are, so the fields' values move out of their way.
+        attributes = [f.attribute for f in self.fields.values() if isinstance(f, OptionField)]
+        self.given = SimpleNamespace(**{a: self.__dict__.pop(a) for a in attributes})
         self._deck = Expansion([self.label])
         self.models, self.additional_outputs = self.compose(self._deck)
         super().setup()
@@ -48,7 +52,7 @@ class Preset(ComposedModel, abstract=True):
         declared = self.fields[field]
         assert isinstance(declared, OptionField) and isinstance(declared.type, Role)
         try:
-            return declared.type.read(getattr(self, field))
+            return declared.type.read(getattr(self.given, field))
         except ModelError as error:
             raise ModelError(f"{self.label}: {field}: {error.message}") from None
 
@@ -83,7 +87,7 @@ class ElasticPreset(Preset, abstract=True):
     def mechanical(self, deck: Expansion, inelastic: list[str], name: str) -> tuple[Members, str]:
         """Members that take inelastic and thermal strains off the total one, and the variable."""
         thermal = self._thermal(deck)
-        parts = ["strain", *inelastic, *([] if self.thermal_expansion is None else [THERMAL])]
+        parts = ["strain", *inelastic, *([] if self.given.thermal_expansion is None else [THERMAL])]
         if len(parts) == 1:
             return [], "strain"
         weights = [1.0, *[-1.0] * (len(parts) - 1)]
@@ -99,14 +103,14 @@ class ElasticPreset(Preset, abstract=True):
         """The member that gives the axes of an anisotropic law, once, and the law's wiring."""
         if law.model is not None or "orientation" not in law.declared:
             return [], {}
-        if isinstance(self.orientation, str):
-            return [], {"orientation": self.orientation}
-        if self.orientation is None and not needed:
+        if isinstance(self.given.orientation, str):
+            return [], {"orientation": self.given.orientation}
+        if self.given.orientation is None and not needed:
             return [], {}
         if "orientation" in deck.labels:
             return [], {"orientation": "orientation"}
         space = MRP(torch.zeros(3, dtype=torch.float64))
-        value = space if self.orientation is None else self.orientation
+        value = space if self.given.orientation is None else self.given.orientation
         axes = deck.model(
             "orientation", "MRPConstantParameter", value=value, parameter="orientation"
         )
@@ -120,7 +124,7 @@ class ElasticPreset(Preset, abstract=True):
 
     def _thermal(self, deck: Expansion) -> Members:
         """The member of the thermal strain, where there is one and it is not made yet."""
-        given = (self.thermal_expansion, self.reference_temperature)
+        given = (self.given.thermal_expansion, self.given.reference_temperature)
         if any(v is None for v in given) != all(v is None for v in given):
             raise ModelError(
                 f"{self.label}: 'thermal_expansion' and 'reference_temperature' go together"
@@ -170,9 +174,9 @@ class ImplicitPreset(ElasticPreset, abstract=True):
             [*states, *others],
             [*(f"{name}_residual" for name in states), *others.values()],
             guess,
-            abs_tol=self.abs_tol,
-            rel_tol=self.rel_tol,
-            max_its=self.max_its,
+            abs_tol=self.given.abs_tol,
+            rel_tol=self.given.rel_tol,
+            max_its=self.given.max_its,
         )
 
     def all_inelastic(self, deck: Expansion, name: str) -> Model:

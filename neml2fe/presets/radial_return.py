@@ -47,7 +47,10 @@ class J2RadialReturn(ImplicitPreset):
             raise ModelError(f"{self.label}: radial return needs hardening as a function of strain")
         (hardened,) = growth.variables
         surface = deck.model(
-            "yield", "YieldFunction", yield_stress=self.yield_stress, isotropic_hardening=hardened
+            "yield_surface",
+            "YieldFunction",
+            yield_stress=self.given.yield_stress,
+            isotropic_hardening=hardened,
         )
         grown = self.combination(deck, "Scalar", f"{EP}_increment", [EP, f"{EP}~1"], [1.0, -1.0])
         update = self._update(deck, [effective, *growth.members, surface], grown)

@@ -118,8 +118,9 @@ def cross(a: Vec, b: Vec) -> Vec:
 
 
 def det(x: SR2 | R2) -> Scalar:
-    matrix = x if isinstance(x, R2) else x.to_r2()
-    return Scalar(torch.linalg.det(matrix.data), x.sub_batch_ndim)
+    """Determinant, as a polynomial: regular in all derivatives also where it vanishes."""
+    a, b, c = (x if isinstance(x, R2) else x.to_r2()).data.unbind(-2)
+    return Scalar((a * torch.linalg.cross(b, c)).sum(-1), x.sub_batch_ndim)
 
 
 @overload

@@ -1,4 +1,4 @@
-r"""Functions of symmetric tensors: square root, logarithm, exponential, real powers; determinant.
+r"""Functions of symmetric tensors: square root, logarithm, exponential, real powers.
 
 Every function is a fixed sequence of products of 3 x 3 matrices, without eigenvalues, branches
 or iterations, so automatic differentiation gives right derivatives of every order and mode,
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from neml2fe.types import mandel
-from neml2fe.types.tensors import R2, SR2, Scalar
+from neml2fe.types.tensors import SR2, Scalar
 
 # 1/sqrt(a) is the mean of 1 / (1 + cos(x)^2 (a - 1)) over 0 < x < pi/2, a periodic integrand
 # that the midpoint rule integrates with exponential convergence.
@@ -29,12 +29,6 @@ _MEAN = (_COSINES, np.full(56, 1.0 / 56.0))
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 _INTEGRAL = (0.5 * (_POINTS + 1.0), 0.5 * _WEIGHTS)
 _SQUARINGS, _DEGREE = 4, 16
-
-
-def determinant(a: SR2 | R2) -> Scalar:
-    """As a polynomial: forward over reverse mode of `torch.linalg.det` gives NaN."""
-    x, y, z = (a if isinstance(a, R2) else a.to_r2()).data.unbind(-2)
-    return Scalar((x * torch.linalg.cross(y, z)).sum(-1), a.sub_batch_ndim)
 
 
 def sqrtm(a: SR2) -> SR2:

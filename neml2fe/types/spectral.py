@@ -8,11 +8,9 @@ has, and so has every symmetric function of a pair. Laws are therefore written w
 
 from __future__ import annotations
 
-import math
-
 import torch
 
-from neml2fe.types.functions import inner, maximum, minimum, sqrt, tr, where
+from neml2fe.types.functions import det, inner, maximum, minimum, sqrt, tr, where
 from neml2fe.types.mandel import from_matrix
 from neml2fe.types.tensors import SR2, Scalar
 
@@ -79,16 +77,9 @@ def components(a: SR2) -> list[Scalar]:
     return [Scalar(component, a.sub_batch_ndim) for component in a.data.unbind(-1)]
 
 
-def determinant(a: SR2) -> Scalar:
-    """The determinant as a polynomial, regular in all derivatives also where it vanishes."""
-    m0, m1, m2, m3, m4, m5 = components(a)
-    squares = m0 * m3 * m3 + m1 * m4 * m4 + m2 * m5 * m5
-    return m0 * m1 * m2 + m3 * m4 * m5 / math.sqrt(2.0) - 0.5 * squares
-
-
 def power_sums(a: SR2, n: int) -> list[Scalar]:
     """tr(a^k) for k = 0 ... n, polynomials in the components, by Newton's identities."""
-    e1, p2, e3 = tr(a), inner(a, a), determinant(a)
+    e1, p2, e3 = tr(a), inner(a, a), det(a)
     e2 = 0.5 * (e1 * e1 - p2)
     sums = [3.0 + 0.0 * e1, e1, p2]
     while len(sums) <= n:

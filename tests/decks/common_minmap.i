@@ -1,7 +1,6 @@
 # Rate-independent J2 plasticity with linear hardening by the minimum map: loading, unloading and
 # reversal. The yield stress is a table of the temperature, another one for each specimen. A
-# linear predictor with a start of its own
-# for the flow rate on the first step. 8 unknowns.
+# linear predictor with a start of its own for the flow rate on the first step. 8 unknowns.
 [Tensors]
   [path]
     type = Python

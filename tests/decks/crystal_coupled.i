@@ -133,7 +133,7 @@
 
 [Solvers]
   [newton]
-    type          = NewtonWithLineSearch
+    type          = Newton
     linear_solver = lu
     abs_tol       = 1e-11
     rel_tol       = 1e-11

@@ -7,7 +7,7 @@
   []
   [times]
     type = Python
-    expr = 'Scalar(torch.linspace(0.0, 3.6, 37, dtype=torch.float64))'
+    expr = 'Scalar(torch.linspace(0.0, 3.6, 37, dtype=torch.float64).unsqueeze(-1).expand(37, 3))'
   []
   [strains]
     type = Python

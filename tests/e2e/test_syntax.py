@@ -13,7 +13,8 @@ from neml2fe.input import Input
 from neml2fe.input.factory import SECTIONS
 from neml2fe.input.reader import parse_deck
 from neml2fe.inspection import pages
-from neml2fe.inspection.example_decks import DECKS, VALUES
+from neml2fe.inspection.example_decks import DECKS
+from neml2fe.inspection.example_values import VALUES
 from neml2fe.inspection.examples import block_name, example
 from neml2fe.inspection.types import TypeInfo, catalog
 from neml2fe.models import REGISTRY
@@ -47,7 +48,7 @@ def test_every_type_and_field_is_described(info: TypeInfo) -> None:
 def test_every_example_builds(
     info: TypeInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where values by type and dimension make no sense, `inspection/example_decks.py` helps."""
+    """Where values by type and dimension make no sense, `inspection/example_values.py` helps."""
     names = ["time", *(f"traction_{c}" for c in "xyz"), "spin_zy", "spin_xz", "spin_yx"]
     names += [f"stress_{c}" for c in ("xx", "yy", "zz", "yz", "xz", "xy")]
     rows = [",".join(names), *(",".join([str(k)] * len(names)) for k in range(2))]

@@ -73,6 +73,51 @@ def test_material_point_example(tmp_path: Path) -> None:
     assert saved["output.8.stress"].shape == (2, 6)
 
 
+@pytest.mark.parametrize("name", ["rubber", "plasticity", "logarithmic"])
+def test_finite_strain_example(name: str, tmp_path: Path) -> None:
+    """In simple shear, the shear stress is by far larger than the one normal to the plane."""
+    deck = ROOT / f"examples/material_point/finite_strain_{name}.i"
+    few = {
+        "rubber": ("--set", "Tensors/times/expr=Scalar(torch.linspace(0.0, 1.0, 5))"),
+        "plasticity": (),
+        "logarithmic": ("--set", "Tensors/rates/expr=torch.logspace(-3.0, -2.0, 2)"),
+    }[name]
+    neml2fe("run", deck, "-o", tmp_path, *few, cwd=tmp_path)
+    saved = torch.load(tmp_path / f"finite_strain_{name}.pt", weights_only=True)
+    last = max(int(key.split(".")[1]) for key in saved if key.endswith(".cauchy_stress"))
+    stress = saved[f"output.{last // 2}.cauchy_stress"]
+    assert bool((stress[..., 5] > 2.0 * stress[..., 2].abs()).all())
+    assert (tmp_path / f"{'steel' if name == 'logarithmic' else name}.csv").exists()
+
+
+def test_short_viscoplasticity_example(tmp_path: Path) -> None:
+    """One heated pull: faster is stronger, and the heat's expansion is part of the strain."""
+    deck = ROOT / "examples/material_point/short_viscoplasticity.i"
+    neml2fe(
+        "run", deck, "-o", tmp_path,
+        "--set", "Tensors/path/expr=torch.linspace(0.0, 0.02, 6)",
+        "--set", "Tensors/rates/expr=Scalar(torch.logspace(-5.0, -1.0, 2))",
+        "--set", "Tensors/warm/expr=Scalar(torch.linspace(293.15, 573.15, 6).unsqueeze(-1))",
+        cwd=tmp_path,
+    )  # fmt: skip
+    rows = io.read_table(tmp_path / "uniaxial.csv")
+    slow, fast = (rows["stress_11"][rows["step"] == 5][k] for k in (0, 1))
+    assert 100.0 < slow < 0.9 * fast
+    assert np.abs(rows["stress_22"]).max() < 1e-7
+
+
+def test_short_sheet_example(tmp_path: Path) -> None:
+    """Plastic strains across the pull and through the thickness are as r0 and r90 say."""
+    deck = ROOT / "examples/material_point/short_sheet.i"
+    times = "Tensors/times/expr=Scalar(torch.linspace(0.0, 1.0, 4).unsqueeze(-1))"
+    neml2fe("run", deck, "-o", tmp_path, "--set", times, cwd=tmp_path)
+    rows = io.read_table(tmp_path / "tension.csv")
+    across = [rows[f"plastic_strain_{c}"][-2 + k] for k, c in enumerate(("22", "11"))]
+    thick = rows["plastic_strain_33"][-2:]
+    assert across[0] / thick[0] == pytest.approx(0.7, rel=1e-6)
+    assert across[1] / thick[1] == pytest.approx(0.9, rel=1e-6)
+
+
 def test_perforated_plate_example(tmp_path: Path) -> None:
     deck = ROOT / "examples/perforated_plate/plate.i"
     done = neml2fe("run", deck, "-o", tmp_path, "--set", "Drivers/plate/end_time=0.6")
@@ -105,6 +150,11 @@ def test_every_example_is_tested() -> None:
     assert decks == {
         "steel.i",
         "material_point/elasticity.i",
+        "material_point/short_sheet.i",
+        "material_point/short_viscoplasticity.i",
         "material_point/uniaxial.i",
+        "material_point/finite_strain_logarithmic.i",
+        "material_point/finite_strain_plasticity.i",
+        "material_point/finite_strain_rubber.i",
         "perforated_plate/plate.i",
     }

@@ -33,7 +33,9 @@ class Rung:
     `degree`: of the outputs as a polynomial in inputs and parameters together, None when
     they are none. Central differences are exact for values of degree two and gradients of
     degree three at most. `input_degree` is the degree in the inputs alone, where it is
-    lower. `isotropic`: rotated inputs give rotated outputs.
+    lower. `isotropic`: rotated inputs give rotated outputs. `sub`: numbers of sub-batch
+    dimensions of the inputs that have any. `pointwise`: false where the points of a batch are
+    taken together.
     """
 
     make: Callable[[], Model]
@@ -41,6 +43,8 @@ class Rung:
     degree: int | None = None
     input_degree: int | None = None
     isotropic: bool = True
+    sub: dict[str, int] = field(default_factory=dict)
+    pointwise: bool = True
 
 
 def rung(cls: type[Model], fields: dict, inputs: Raw, **more: object) -> Rung:
@@ -63,6 +67,7 @@ class Kink:
     make: Callable[[], Model]
     inputs: Raw
     expected: Raw = field(default_factory=dict)
+    sub: dict[str, int] = field(default_factory=dict)
 
 
 ZERO, NONE = f64(0.0), torch.zeros(6, dtype=torch.float64)

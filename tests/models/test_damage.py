@@ -73,9 +73,8 @@ def test_a_crack_takes_the_same_energy_in_any_element(law: str) -> None:
 
 @pytest.mark.parametrize("n", [1, 4, 16])
 def test_a_bar_breaks_alike_for_any_number_of_elements(n: int) -> None:
-    """One element cracks, the others unload: the force falls over the same displacement. The
-    crack's opening is w = (h - ...)-independent for linear softening: sigma = ft (1 - w ft / 2 Gf).
-    """
+    """One element cracks, the others unload: sigma = ft (1 - w ft / 2 Gf) with the opening w, which
+    is the elongation that is not elastic."""
     length = 100.0
     h = f64([length / n])
     strain = torch.linspace(0.0, 1.0, 2001, dtype=torch.float64)[:, None] * 2.0 * GF / (h * FT)
@@ -150,8 +149,8 @@ def test_as_a_material_with_a_tangent() -> None:
 
 @pytest.mark.parametrize("law", LAWS)
 def test_a_band_must_not_store_more_than_the_crack_takes(law: str) -> None:
-    limit = 2.0 * E * GF / FT**2
-    with pytest.raises(ModelError, match="666.667"):
+    limit = 2.0 * E * GF / FT**2 * 1.01
+    with pytest.raises(ModelError, match=r"below .* = 666\.667"):
         getattr(m, law)(**{**SOFTENING, "characteristic_length": limit})
     model = getattr(m, law)(**{**SOFTENING, "characteristic_length": "h"})
     damage = model.evaluate({"damage_strain": f64([7e-4, 7e-4]), "h": f64([25.0, limit])})["damage"]
@@ -159,11 +158,11 @@ def test_a_band_must_not_store_more_than_the_crack_takes(law: str) -> None:
 
 
 def test_lemaitre_rate() -> None:
-    """Uniaxial stress: Y = sigma^2 / 2E; hydrostatic stress: 9 (1 - 2 nu) p^2 / 2E."""
+    """Uniaxial stress: Y = sigma^2 / 2E; hydrostatic stress: 3 (1 - 2 nu) p^2 / 2E."""
     model = m.LemaitreDamageRate(**LEMAITRE)
     E, nu = LEMAITRE["youngs_modulus"], LEMAITRE["poissons_ratio"]
     states = torch.stack([f64([800.0, 0, 0, 0, 0, 0]), f64([300.0, 300.0, 300.0, 0, 0, 0])])
-    y = np.array([800.0**2 / (2 * E), 9.0 * (1 - 2 * nu) * 300.0**2 / (2 * E)])
+    y = np.array([800.0**2 / (2 * E), 3.0 * (1 - 2 * nu) * 300.0**2 / (2 * E)])
     for ep, active in ((0.02, 1.0), (0.005, 0.0)):
         rate = model.evaluate(
             {

@@ -19,8 +19,8 @@ from neml2fe.implicit import ImplicitUpdate, Newton, NonlinearSystem
 from neml2fe.material import Material
 from neml2fe.models import ComposedModel, Model, value_and_jacobian
 from neml2fe.models.solid_mechanics.hyperelasticity import StrainEnergy, StressOfEnergy
-from neml2fe.types import R2, SR2, SSR4, Scalar, inner, log, rotate, tr
-from neml2fe.types.matrix_functions import determinant, expm, logm
+from neml2fe.types import R2, SR2, SSR4, Scalar, det, inner, log, rotate, tr
+from neml2fe.types.matrix_functions import expm, logm
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ONE = torch.eye(3, dtype=torch.float64)
@@ -149,6 +149,8 @@ def test_stress_of_the_energy_of_another_model() -> None:
     assert close(found[1], ENERGIES["NeoHookean"]()(f).data)
     fed = m.NeoHookean(bulk_modulus=K, shear_modulus="G")
     assert close(fed(F=f, G=shear).data, found)
+    with pytest.raises(ModelError, match="varies within a point"):
+        m.NeoHookean(bulk_modulus=K, shear_modulus=Scalar(shear, 1))(f)
     with pytest.raises(ModelError, match="no Scalar output"):
         m.HyperelasticStress(model=energy, strain_energy="strain_enrgy")
 
@@ -159,7 +161,7 @@ class HenckyEnergy(StrainEnergy):
     def forward(self, f: R2) -> Scalar:
         strain = 0.5 * logm(SR2.from_r2(f.T @ f))
         energy: Scalar = SHEAR * inner(strain, strain) + 0.5 * (BULK - 2.0 / 3.0 * SHEAR) * log(
-            determinant(f)
+            det(f)
         ) * tr(strain)
         return energy
 
@@ -219,9 +221,10 @@ def test_it_finds_the_strain_or_says_what_is_missing() -> None:
 # -- plasticity -----------------------------------------------------------------------------
 
 
-def solver() -> Newton:
-    """Perzyna's residual falls by ten orders from the trial state, hence no relative tolerance."""
-    return Newton(abs_tol=1e-12, rel_tol=0.0, max_its=60)
+def solver(viscous: bool) -> Newton:
+    """Perzyna's residual, a strain, falls by ten orders from the trial state, hence no relative
+    tolerance; the residual of the rate-independent law holds the yield function, a stress."""
+    return Newton(abs_tol=1e-11 if viscous else 1e-9, rel_tol=0.0, max_its=60)
 
 
 def j2(form: str, hardening: Model | None = None, viscous: bool = False) -> Model:
@@ -278,14 +281,14 @@ def j2(form: str, hardening: Model | None = None, viscous: bool = False) -> Mode
         residuals,
     )
     if form == "small":
-        solved = ImplicitUpdate(equation_system=system, solver=solver())
+        solved = ImplicitUpdate(equation_system=system, solver=solver(viscous))
         stress = m.LinearIsotropicElasticity(**ELASTIC, strain="elastic_strain")
         return ComposedModel(
             models=[solved, elastic, stress],
             additional_outputs=["plastic_strain"],
         )
     guess = m.SR2LinearCombination(from_=[f"{strain}_trial"], to=strain)
-    solved = ImplicitUpdate(equation_system=system, solver=solver(), predictor=guess)
+    solved = ImplicitUpdate(equation_system=system, solver=solver(viscous), predictor=guess)
     before: list[Model] = [m.IsochoricElasticTrial()]
     after: list[Model] = []
     if form == "hencky":
@@ -353,7 +356,7 @@ def test_coaxial_loading_agrees_with_the_wrapper(viscous: bool) -> None:
     for a, b in zip(march(j2("hencky", voce(), viscous), f), march(lifted(voce(), viscous), f),
                     strict=True):  # fmt: skip
         for name in ("pk1_stress", "equivalent_plastic_strain"):
-            assert close(a[name], b[name], 1e-9)
+            assert close(a[name], b[name], 1e-12)
 
 
 def test_the_formulations_differ_where_axes_turn() -> None:
@@ -375,7 +378,7 @@ def test_plastic_flow_keeps_the_volume(form: str, viscous: bool) -> None:
     outputs = march(j2(form, voce(), viscous), f)
     assert float(outputs[-1]["equivalent_plastic_strain"]) > 0.3
     for k, out in enumerate(outputs, start=1):
-        assert abs(float(determinant(SR2(out["be_bar"])).data) - 1.0) < 1e-11
+        assert abs(float(det(SR2(out["be_bar"])).data) - 1.0) < 1e-13
         j = torch.linalg.det(f[k])
         mean = out["kirchhoff_stress"][:3].mean()
         law = BULK * torch.log(j) if form == "hencky" else 0.5 * BULK * (j**2 - 1.0)
@@ -398,7 +401,7 @@ def test_both_elasticities_agree_to_the_order_of_the_elastic_strain() -> None:
     x = torch.linspace(0.0, 0.02, 9, dtype=torch.float64)
     f = diagonal(torch.exp(x), torch.exp(-0.5 * x), torch.exp(-0.5 * x))
     a, b = (march(j2(form, voce()), f)[-1]["kirchhoff_stress"] for form in ("hencky", "neo_hooke"))
-    assert close(a, b, 3.0 * SY / SHEAR)
+    assert close(a, b, 0.3 * SY / SHEAR)
     assert not close(a, b, 1e-6)
 
 
@@ -407,7 +410,7 @@ def test_the_integrator_is_of_first_order(form: str) -> None:
     """The normal stress of perfect plasticity in simple shear is an error of the steps, but for
     the order of the elastic strain."""
     errors = []
-    for steps in (8, 16, 32):
+    for steps in (5, 10, 20):
         gamma = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
         errors.append(float(march(j2(form), simple_shear(gamma))[-1]["kirchhoff_stress"][0]))
     assert all(1.7 < coarse / fine < 2.3 for coarse, fine in pairwise(errors))
@@ -521,7 +524,7 @@ def test_the_plasticity_deck_is_the_model_of_these_tests() -> None:
 def test_exponential_of_an_elastic_strain_is_isochoric() -> None:
     strain = SR2(0.5 * randn(5, 6))
     be = m.IsochoricElasticDeformation()(strain)
-    assert close(determinant(be).data, torch.ones(5, dtype=torch.float64), 1e-13)
+    assert close(det(be).data, torch.ones(5, dtype=torch.float64), 1e-13)
     pressed = SR2(strain.data + 0.3 * f64([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]))
     f = expm(pressed).to_r2()
     assert close(m.LogarithmicElasticStrain()(be, f).data[:, 3:], strain.data[:, 3:], 1e-13)

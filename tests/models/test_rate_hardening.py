@@ -76,11 +76,7 @@ def test_johnson_cook_in_a_step_of_plasticity(dt: float) -> None:
     A, B, n, C, G = 350.0, 275.0, 0.36, 0.014, 2e5 / 2.6
     hardening = ComposedModel(
         models=[
-            m.ScalarVariableRate(variable="equivalent_plastic_strain", rate="ep_rate")
-            if "rate" in m.ScalarVariableRate.fields
-            else m.ScalarVariableRate(
-                variable="equivalent_plastic_strain", variable_rate="ep_rate"
-            ),
+            m.ScalarVariableRate(variable="equivalent_plastic_strain", variable_rate="ep_rate"),
             m.JohnsonCookIsotropicHardening(
                 yield_stress=A,
                 strength=B,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from neml2fe.errors import ModelError, suggest
 from neml2fe.models.fields import Option
@@ -14,8 +15,9 @@ class ComposedModel(Model):
     """Evaluates `models` in the order of their dependencies.
 
     Inputs are the variables that no member computes; outputs are those that no member
-    consumes, plus `additional_outputs`. Raises `ModelError` when two members compute one
-    variable, when the members form a cycle, or when types disagree.
+    consumes, plus `additional_outputs`. A member that takes and returns one variable rewrites it:
+    it runs after the member that computes it and before those that read it. Raises `ModelError`
+    when two members compute one variable, when the members form a cycle, or when types disagree.
     """
 
     models: list[Model] = Option(list[Model], "Models to compose, in any order")
@@ -26,23 +28,31 @@ class ComposedModel(Model):
     def setup(self) -> None:
         if not self.models:
             raise ModelError(f"{self.label}: there is no model to compose")
-        self._producer: dict[str, Model] = {}
+        self._producers: dict[str, list[Model]] = {}
         for model in self.models:
             for variable in model.output_spec:
-                if variable in self._producer:
+                self._producers.setdefault(variable, []).append(model)
+        for variable, found in self._producers.items():
+            found.sort(key=lambda model: variable in model.input_spec)
+            for a, b in pairwise(found):
+                if variable in a.input_spec or variable not in b.input_spec:
                     raise ModelError(
-                        f"{self.label}: both '{self._producer[variable].label}' and "
-                        f"'{model.label}' compute '{variable}'; rename one or leave one out"
+                        f"{self.label}: both '{a.label}' and '{b.label}' compute '{variable}'; "
+                        "rename one or leave one out"
                     )
-                self._producer[variable] = model
         self._order = self._sorted()
         for name, model in zip(model_names(self._order), self._order, strict=True):
             self.adopt(name, model)
         self._inputs, self._outputs = self._wire()
 
+    def _source(self, variable: str, reader: Model) -> Model | None:
+        """The member from which `reader` gets `variable`; None for an input."""
+        found = self._producers.get(variable, [])
+        return next((model for model in reversed(found) if model is not reader), None)
+
     def _sorted(self) -> list[Model]:
         graph = {
-            model: [self._producer[v] for v in model.input_spec if v in self._producer]
+            model: [s for v in model.input_spec if (s := self._source(v, model)) is not None]
             for model in self.models
         }
         try:
@@ -66,18 +76,23 @@ class ComposedModel(Model):
                         f"{self.label}: '{variable}' is a {known.__name__} elsewhere, but "
                         f"'{model.label}' takes a {kind.__name__}"
                     )
-                if variable in self._producer:
-                    consumed.add(variable)
-                else:
+                source = self._source(variable, model)
+                if source is None:
                     inputs[variable] = kind
+                elif source is self._producers[variable][-1]:
+                    consumed.add(variable)
+        members = [m for m in self.modules() if isinstance(m, Model)]
+        providers = {provider for m in members for provider in m._nested.values()}
+        for model in providers.intersection(self._order):
+            consumed.update(model.output_spec)
         for variable in self.additional_outputs:
-            if variable not in self._producer:
+            if variable not in self._producers:
                 raise ModelError(
                     f"{self.label}: additional output '{variable}' is not computed by any member"
-                    f"{suggest(variable, self._producer)}"
+                    f"{suggest(variable, self._producers)}"
                 )
         outputs = {
-            v: spec[v] for v in self._producer if v not in consumed or v in self.additional_outputs
+            v: spec[v] for v in self._producers if v not in consumed or v in self.additional_outputs
         }
         return inputs, outputs
 

@@ -13,7 +13,7 @@ class MixedControlSetup(Model):
     r"""$y_i = x^{above}_i$ where $control_i$ exceeds the threshold, else $x^{below}_i$;
     $z_i$ is the other one."""
 
-    control = Input(SR2, "Control signal per component")
+    control = Input(SR2, "Control signal per component", dimension="1")
     x_above = Input(SR2, "Chosen where the signal is above the threshold")
     x_below = Input(SR2, "Chosen elsewhere")
     y = Output(SR2, "Chosen components")

@@ -13,10 +13,9 @@ import torch
 from neml2fe.errors import ModelError
 from neml2fe.models.fields import Input, Option, Output, Parameter
 from neml2fe.models.model import Model
-from neml2fe.types import MRP, SR2, Scalar, dev, inner, minimum, norm, rotate, sqrt, where
+from neml2fe.types import MRP, SR2, Scalar, det, dev, inner, minimum, norm, rotate, sqrt, where
 from neml2fe.types.spectral import (
     components,
-    determinant,
     even_power,
     extreme_principal,
     pair_power,
@@ -114,7 +113,7 @@ class HosfordStress(_EffectiveStress):
         self.check_exponent()
 
     def of_direction(self, s: SR2) -> Scalar:
-        apart, _ = extreme_principal(s, determinant(s) > 0.0)
+        apart, _ = extreme_principal(s, det(s) > 0.0)
         square = apart * apart
         q = 0.5 * inner(s, s) - 0.75 * square
         q = q - minimum(q, 0.0 * q).detach()  # round-off below zero
@@ -163,7 +162,8 @@ class Yld2004Stress(_EffectiveStress):
     r"""$4\bar\sigma^a = \sum_{ij} |S'_i - S''_j|^a$ of the principal values of two linear
     transformations of the deviator (Barlat et al. 2005, Yld2004-18p), for even integers $a$,
     by power sums: $\sum_k \binom{a}{k} (-1)^{k}\, \mathrm{tr} S'^{a-k}\, \mathrm{tr} S''^{k}$.
-    Unit coefficients give Hosford's stress. Cancellation in the sum costs about $a/4$ digits."""
+    Unit coefficients give Hosford's stress. Cancellation in the sum is
+    harmless up to $a = 20$."""
 
     c_prime = Parameter(Scalar, "cp", "c' 12 13 21 23 31 32 44 55 66", "1", many=True)
     c_second = Parameter(Scalar, "cs", "c'' 12 13 21 23 31 32 44 55 66", "1", many=True)

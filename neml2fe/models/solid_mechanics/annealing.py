@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from neml2fe.models.fields import Generic, Input, Output, Parameter
 from neml2fe.models.model import Model
-from neml2fe.types import SR2, Scalar, TypedTensor, abs, norm, sign, where
+from neml2fe.types import SR2, Scalar, TypedTensor, abs, heaviside, norm, sign, where
 
 T = TypeVar("T", bound=TypedTensor)
 
@@ -14,7 +14,7 @@ T = TypeVar("T", bound=TypedTensor)
 def power(x: T, n: Scalar) -> T:
     r"""$|x|^{n-1} x$. At $x = 0$ its derivative is that of the power too: zero for $n > 1$, the
     identity for $n = 1$; for $n < 1$, where it is infinite, zero is given."""
-    size = norm(x)
+    size = norm(x) + 0.0 * n  # in the batch of both
     nonzero = size > 0.0
     safe = where(nonzero, size, 1.0 + 0.0 * size)
     at_zero = 1.0 - sign(abs(n - 1.0))  # 1 for n = 1, else 0
@@ -65,9 +65,8 @@ class TwoStageThermalAnnealing(Model, abstract=True):
     tau = Parameter(Scalar, "tau", "Recovery time", "time")
 
     def forward(self, rate: T, h: T, temperature: Scalar) -> T:
-        hardening = where(temperature < self.T1, rate, 0.0 * rate)
-        recovery = where(temperature < self.T2, 0.0 * h, h / self.tau)
-        return hardening - recovery
+        result: T = heaviside(self.T1 - temperature) * rate
+        return result - (1.0 - heaviside(self.T2 - temperature)) * (h / self.tau)
 
 
 class ScalarTwoStageThermalAnnealing(TwoStageThermalAnnealing, tensor=Scalar): ...

@@ -91,9 +91,9 @@ class _Softening(Model, abstract=True):
         # The energy beyond the peak, over strength, as a strain; where the band is too wide
         # there is no solution, which NaN tells.
         width = self.Gf / (self.l * self.ft) - 0.5 * first
-        width = where(width > 0.0, width, width.like(torch.full_like(width.data, torch.nan)))
         damage = 1.0 - first / kappa * self.shape((kappa - first) / width)
-        return where(broken, damage, 0.0 * damage)
+        damage = where(width > 0.0, damage, damage.like(torch.full_like(damage.data, torch.nan)))
+        return where(broken, damage, 0.0 * kappa)
 
     def shape(self, x: Scalar) -> Scalar:
         """Stress over strength as a function with unit integral of the strain past the peak."""

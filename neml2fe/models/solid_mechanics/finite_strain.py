@@ -14,8 +14,8 @@ from typing import Any
 
 from neml2fe.models.fields import Input, Old, Option, Output, Parameter
 from neml2fe.models.model import Model, Spec
-from neml2fe.types import R2, SR2, Scalar, dev, inv, log, sym, tr, where
-from neml2fe.types.matrix_functions import determinant, expm, logm
+from neml2fe.types import R2, SR2, Scalar, det, dev, inv, log, sym, tr, where
+from neml2fe.types.matrix_functions import expm, logm
 
 MEASURES = ("PK1", "PK2", "KIRCHHOFF", "CAUCHY")
 
@@ -43,7 +43,7 @@ class StressMeasure(Model, abstract=True):
         if self.measure == "PK2":
             return sym(inv(f) @ p)
         tau = sym(p @ f.T)
-        return tau if self.measure == "KIRCHHOFF" else tau / determinant(f)
+        return tau if self.measure == "KIRCHHOFF" else tau / det(f)
 
 
 class KirchhoffStressMeasure(StressMeasure):
@@ -69,7 +69,7 @@ class IsochoricElasticTrial(Model):
         one = SR2.identity(dtype=be.dtype, device=be.device)
         be = where(tr(be) > 0.0, be, be + one)
         step = f @ inv(f_old)
-        step = step * determinant(step) ** (-1.0 / 3.0)
+        step = step * det(step) ** (-1.0 / 3.0)
         return sym(step @ be.to_r2() @ step.T)
 
 
@@ -82,7 +82,7 @@ class LogarithmicElasticStrain(Model):
 
     def forward(self, be: SR2, f: R2) -> SR2:
         one = SR2.identity(dtype=be.dtype, device=be.device)
-        return 0.5 * dev(logm(be)) + log(determinant(f)) / 3.0 * one
+        return 0.5 * dev(logm(be)) + log(det(f)) / 3.0 * one
 
 
 class IsochoricElasticDeformation(Model):
@@ -125,7 +125,7 @@ class IsochoricPlasticCorrector(Model):
     def forward(self, be: SR2, trial: SR2, rate: SR2, t: Scalar, t_old: Scalar) -> SR2:
         one = SR2.identity(dtype=be.dtype, device=be.device)
         flow = 2.0 / 3.0 * (t - t_old) * tr(be) * dev(rate)
-        return dev(be - trial) + flow + (determinant(be) - Scalar(1.0)) * one
+        return dev(be - trial) + flow + (det(be) - Scalar(1.0)) * one
 
 
 class IsochoricNeoHookeanStress(Model):
@@ -139,4 +139,4 @@ class IsochoricNeoHookeanStress(Model):
 
     def forward(self, be: SR2, f: R2) -> SR2:
         one = SR2.identity(dtype=be.dtype, device=be.device)
-        return self.G * dev(be) + 0.5 * self.K * (determinant(f) ** 2 - 1.0) * one
+        return self.G * dev(be) + 0.5 * self.K * (det(f) ** 2 - 1.0) * one

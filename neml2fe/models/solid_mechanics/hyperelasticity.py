@@ -21,8 +21,8 @@ from neml2fe.models.functional import batch_shape
 from neml2fe.models.model import Model, Spec, Values
 from neml2fe.models.solid_mechanics.finite_strain import StressMeasure
 from neml2fe.models.solid_mechanics.plasticity import Normality
-from neml2fe.types import R2, Scalar, log, norm_sq, sym, tr
-from neml2fe.types.matrix_functions import determinant, expm, logm
+from neml2fe.types import R2, Scalar, det, log, norm_sq, sym, tr
+from neml2fe.types.matrix_functions import expm, logm
 
 
 class StrainEnergy(Model, abstract=True):
@@ -84,7 +84,10 @@ def gradient(function: Callable[[R2], Scalar], at: R2) -> R2:
     """The derivative of a point-by-point `function`; it can be differentiated again."""
 
     def total(x: torch.Tensor) -> torch.Tensor:
-        return function(at.like(x)).data.sum()
+        value = function(at.like(x))
+        if value.shape != x.shape[:-2]:
+            raise ModelError("the energy varies within a point where the deformation does not")
+        return value.data.sum()
 
     return at.like(torch.func.grad(total)(at.data))
 
@@ -137,7 +140,7 @@ class OgdenEnergy(StrainEnergy):
             raise ModelError(f"{self.label}: {n} coefficients but {m} exponents")
 
     def forward(self, f: R2) -> Scalar:
-        j = determinant(f)
+        j = det(f)
         strain = logm(sym(f.T @ f) * j ** (-2.0 / 3.0))
         energy = volumetric_energy(self.K, j)
         for p in range(sum(s.startswith("mu_") for s in self._types)):
@@ -153,7 +156,7 @@ class Ogden(StressOfEnergy, energy=OgdenEnergy):
 
 def isochoric_invariants(f: R2) -> tuple[Scalar, Scalar, Scalar]:
     r"""$\bar I_1$, $\bar I_2$ and $J$."""
-    c, j = f.T @ f, determinant(f)
+    c, j = f.T @ f, det(f)
     first = tr(c) * j ** (-2.0 / 3.0)
     return first, 0.5 * (first * first - norm_sq(c) * j ** (-4.0 / 3.0)), j
 

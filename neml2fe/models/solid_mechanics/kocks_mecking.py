@@ -39,8 +39,10 @@ class KocksMeckingActivationEnergy(_ThermalActivation):
     eps0: float = Option(float, "Reference strain rate")
 
     def forward(self, temperature: Scalar, rate: Scalar) -> Scalar:
+        scale = self.scale(temperature)
+        rate = rate + 0.0 * scale  # in the batch of both
         moving = rate.data != 0.0
-        energy = self.scale(temperature) * log(self.eps0 / where(moving, rate, 1.0 + 0.0 * rate))
+        energy = scale * log(self.eps0 / where(moving, rate, 1.0 + 0.0 * rate))
         # A constant infinity: what is switched on it has no derivative by the rate at rest.
         return where(moving, energy, 0.0 * energy + math.inf)
 

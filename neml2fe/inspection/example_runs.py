@@ -1,0 +1,116 @@
+"""Example decks of drivers and materials."""
+
+from __future__ import annotations
+
+ELASTICITY = """
+[Models]
+  [elasticity]
+    type = LinearIsotropicElasticity
+    coefficients = '2e5 0.3'
+    coefficient_types = 'YOUNGS_MODULUS POISSONS_RATIO'
+  []
+[]
+"""
+_TIMES = """
+[Tensors]
+  [times]
+    type = Python
+    expr = 'Scalar(torch.linspace(0.0, 1.0, 11, dtype=torch.float64))'
+  []
+  [strains]
+    type = Python
+    expr = 'SR2(torch.linspace(0.0, 0.01, 11, dtype=torch.float64).reshape(11, 1) * torch.eye(6, dtype=torch.float64)[0])'
+  []
+[]
+"""  # noqa: E501 (an expression of a deck stands on one line)
+_RUN = """  [run]
+    type = TransientDriver
+    model = elasticity
+    prescribed_time = times
+    prescribed_SR2_names = strain
+    prescribed_SR2_values = strains
+  []
+"""
+
+RUNS: dict[str, str] = {
+    "Materials/Material": f"""{ELASTICITY}[Materials]
+  [steel]
+    type = Material
+    model = elasticity
+    strain = strain
+  []
+[]
+""",
+    "Drivers/TransientDriver": f"{_TIMES}{ELASTICITY}[Drivers]\n{_RUN}[]",
+    "Drivers/MixedControlDriver": f"""{_TIMES}{ELASTICITY}[Drivers]
+  [tension]
+    type = MixedControlDriver
+    model = elasticity
+    prescribed_time = times
+    control = 'strain stress stress stress stress stress'
+    prescribed_strain = strains
+    strain = strain
+  []
+[]
+""",
+    "Drivers/TransientRegression": f"""{_TIMES}{ELASTICITY}[Drivers]
+{_RUN}  [regression]
+    type = TransientRegression
+    driver = run
+    reference = 'gold/result.pt'
+  []
+[]
+""",
+    "Drivers/Verification": f"""
+[Tensors]
+  [expected]
+    type = CSVSR2
+    csv_file = history.csv
+    variable = stress
+  []
+[]{_TIMES}{ELASTICITY}[Drivers]
+{_RUN}  [verification]
+    type = Verification
+    driver = run
+    SR2_names = output.stress
+    SR2_values = expected
+  []
+[]
+""",
+    "Drivers/FiniteElementDriver": f"""{ELASTICITY}[Materials]
+  [steel]
+    type = Material
+    model = elasticity
+    strain = strain
+  []
+[]
+[Meshes]
+  [plate]
+    type = Rectangle
+    divisions = '8 4'
+    lengths = '2 1'
+    cell_type = quad
+  []
+[]
+[BoundaryConditions]
+  [left]
+    type = Dirichlet
+    boundary = left
+    component = x
+    value = 0
+  []
+  [pull]
+    type = Traction
+    boundary = right
+    value = '100 0'
+  []
+[]
+[Drivers]
+  [run]
+    type = FiniteElementDriver
+    end_time = 1
+    dt = 0.25
+  []
+[]
+""",
+}
