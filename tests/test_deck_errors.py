@@ -71,7 +71,7 @@ CHANGES: dict[str, tuple[str, str, str, str]] = {
         "yield_stress        = 150",
         "yield_stress = sy",
         "yield_stress = sy",
-        "expected a number, got 'sy', which is no block of [Tensors] or [Models] either",
+        "expected a number, got 'sy', which is no block of [Tensors] or [Models] and no variable",
     ),
     "number": (
         "yield_stress        = 150",

@@ -114,8 +114,8 @@ class Newton:
         residual: Residual,
         u0: torch.Tensor,
         line_search: bool,
-        layout: Layout | None,
-        substepping: bool,
+        layout: Layout | None = None,
+        substepping: bool = False,
     ) -> NewtonResult:
         steps = (self.linear_solver or DenseLU()).steps(layout)
         n_points = len(u0)

@@ -24,14 +24,15 @@ class Points:
 
     values: Raw  # (N, *sub_batch, *base)
     parameters: Raw  # (N, *inner) where they vary by point, else (*inner)
+    guess: Raw  # predicted unknowns, like `values`
     base_ndim: dict[str, int]  # inner dimensions of the parameters
     batch: tuple[int, ...]  # of N numbers; the caller's, then the entries
-    unknowns: dict[str, TypedTensor]  # empty ones, with the caller's sub-batch
+    unknowns: Values  # empty ones, with the caller's sub-batch
     entries: int = 0  # how many dimensions of `batch` are the caller's sub-batch
 
     @classmethod
-    def of(cls, system: NonlinearSystem, values: Values) -> Points:
-        """The points of a call of `system.model` with `values`."""
+    def of(cls, system: NonlinearSystem, values: Values, guess: Values) -> Points:
+        """The points of a call of `system.model` with `values`; `guess` is of some unknowns."""
         base_ndim = parameter_base_ndims(system.model)
         parameters: Raw = dict(system.model.named_parameters())
         unknowns = _unknowns(system, values, parameters)
@@ -39,6 +40,7 @@ class Points:
         if entries:
             sub = parameter_sub_batch_ndims(system.model)
             values = {n: _folded(v, entries) for n, v in values.items()}
+            guess = {n: _folded(v, entries) for n, v in guess.items()}
             parameters = {
                 n: _folded_parameter(p, base_ndim[n], sub[n], entries)
                 for n, p in parameters.items()
@@ -58,6 +60,7 @@ class Points:
                 n: in_a_row(p, p.shape[p.ndim - base_ndim[n] :]) if p.ndim > base_ndim[n] else p
                 for n, p in parameters.items()
             },
+            {name: in_a_row(v.data, inner_shape(v)) for name, v in guess.items()},
             base_ndim,
             tuple(batch),
             unknowns,
@@ -74,13 +77,14 @@ class Points:
 
     def only(self, chosen: torch.Tensor) -> Points:
         """The points of these numbers."""
-        parameters = {
-            n: p[chosen] if p.ndim > self.base_ndim[n] else p for n, p in self.parameters.items()
-        }
         return replace(
             self,
             values={n: v[chosen] for n, v in self.values.items()},
-            parameters=parameters,
+            parameters={
+                n: p[chosen] if p.ndim > self.base_ndim[n] else p
+                for n, p in self.parameters.items()
+            },
+            guess={n: v[chosen] for n, v in self.guess.items()},
             batch=(len(chosen),),
             unknowns={
                 n: type(v)(v.data.flatten(0, self.entries), v.sub_batch_ndim - self.entries)

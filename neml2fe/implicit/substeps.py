@@ -57,4 +57,4 @@ def _halves(update: ImplicitUpdate, points: Points) -> tuple[Points, Points]:
         if old in points.values:
             middle = 0.5 * (points.values[name] + points.values[old])
             first[name], second[old] = middle, middle
-    return replace(points, values=first), replace(points, values=second)
+    return replace(points, values=first, guess={}), replace(points, values=second, guess={})

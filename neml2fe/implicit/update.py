@@ -15,7 +15,6 @@ from neml2fe.implicit.points import Points
 from neml2fe.implicit.substeps import Outcome, advance
 from neml2fe.implicit.system import NonlinearSystem
 from neml2fe.models import Model, Option
-from neml2fe.models.derivatives import inner_shape
 from neml2fe.models.model import Spec, Values
 
 
@@ -96,7 +95,11 @@ class ImplicitUpdate(Model):
         return self.equation_system.unknowns
 
     def _evaluate(self, values: Values) -> Values:
-        points = Points.of(self.equation_system, values)
+        predicted: Values = {}
+        if self.predictor is not None:
+            given = {n: values[n] for n in self.predictor.input_spec}
+            predicted = self.predictor._evaluate(given)
+        points = Points.of(self.equation_system, values, predicted)
         outcome = advance(self, points, self.max_substepping_level)
         self._report(points, outcome)
         return points.restored(outcome.u)
@@ -122,15 +125,8 @@ class ImplicitUpdate(Model):
 
     def _guess(self, points: Points) -> torch.Tensor:
         """Initial unknowns `(N, n)`."""
-        system, guess = self.equation_system, {}
+        system, guess = self.equation_system, dict(points.guess)
         layout = system.layout({n: points.values[n] for n in system.given}, points.parameters)
-        if self.predictor is not None:
-            typed = {
-                n: k(points.values[n], points.values[n].ndim - 1 - k.base_ndim())
-                for n, k in self.predictor.input_spec.items()
-            }
-            for name, value in self.predictor._evaluate(typed).items():
-                guess[name] = value.data.expand(points.number, *inner_shape(value))
         for name, kind in system.unknowns.items():
             if name not in guess:
                 zero = points.like().new_zeros(points.number, *kind.BASE_SHAPE)

@@ -136,7 +136,7 @@ def parameter(source: Input, value: FieldValue, word: str, kind: type[TypedTenso
     names = [b.name for s in ("Tensors", "Models") for b in source.deck.blocks(s)]
     raise value.error(
         f"expected a number, got '{word}', which is no block of [Tensors] or [Models] and no "
-        f"variable of another block either{suggest(word, [*names, *variables])}"
+        f"variable of another block either{suggest(word, names)}"
     )
 
 
@@ -146,8 +146,8 @@ def _variables(source: Input, asking: FieldValue) -> set[str]:
     found: set[str] = set()
     for section in ("Models", "Drivers"):
         for block in source.deck.blocks(section):
-            for field in block.fields.values():
-                if field is not asking:
+            for name, field in block.fields.items():
+                if field is not asking and name != "type":
                     found.update(field.text.split())
     for block in source.deck.blocks("Models"):
         kind = block.get("type")

@@ -22,7 +22,7 @@
 [Drivers]
   [driver]
     type                  = TransientDriver
-    model                 = model
+    model                 = observed
     prescribed_time       = times
     prescribed_SR2_names  = strain_rate
     prescribed_SR2_values = stretching
@@ -254,7 +254,11 @@
   []
   [model]
     type               = ComposedModel
-    models             = 'update elasticity coupled'
+    models             = 'update elasticity'
     additional_outputs = 'elastic_strain p'
+  []
+  [observed]
+    type   = ComposedModel
+    models = 'model coupled'
   []
 []

@@ -145,11 +145,19 @@
 []
 
 [Models]
-  [predictor]
+  [guess_strain]
+    type      = CrystalPlasticityStrainPredictor
+    scale     = 0.5
+    threshold = 1e-5
+  []
+  [guess_others]
     type            = ConstantExtrapolationPredictor
-    unknowns_SR2    = elastic_strain
     unknowns_Scalar = slip_hardening
     unknowns_MRP    = orientation
+  []
+  [predictor]
+    type   = ComposedModel
+    models = 'guess_strain guess_others'
   []
   [update]
     type            = ImplicitUpdate

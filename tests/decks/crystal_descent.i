@@ -43,7 +43,7 @@
 [Drivers]
   [driver]
     type                  = TransientDriver
-    model                 = model
+    model                 = observed
     prescribed_time       = times
     prescribed_SR2_names  = deformation_rate
     prescribed_SR2_values = stretching
@@ -231,7 +231,11 @@
   []
   [model]
     type               = ComposedModel
-    models             = 'update elasticity guess'
+    models             = 'update elasticity'
     additional_outputs = 'elastic_strain slip_hardening'
+  []
+  [observed]
+    type   = ComposedModel
+    models = 'model guess'
   []
 []

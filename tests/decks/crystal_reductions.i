@@ -5,9 +5,9 @@
     type = Python
     expr = 'Scalar(torch.linspace(0.0, 1.0, 9, dtype=torch.float64).unsqueeze(-1).expand(9, 3))'
   []
-  [strains]
+  [strain_rates]
     type = Python
-    expr = 'SR2(torch.sin(4.0 * times.data).unsqueeze(-1) * torch.tensor([[0.01, -0.004, 0.002, 0.003, -0.001, 0.006], [0.0, 0.008, -0.008, 0.006, 0.0, 0.0], [0.004, 0.004, 0.0, 0.0, 0.002, -0.003]], dtype=torch.float64))'
+    expr = 'SR2(torch.cos(4.0 * times.data).unsqueeze(-1) * torch.tensor([[0.01, -0.004, 0.002, 0.003, -0.001, 0.006], [0.0, 0.008, -0.008, 0.006, 0.0, 0.0], [0.004, 0.004, 0.0, 0.0, 0.002, -0.003]], dtype=torch.float64))'
   []
   [turn]
     type = Python
@@ -24,8 +24,8 @@
     type                  = TransientDriver
     model                 = model
     prescribed_time       = times
-    prescribed_SR2_names  = strain
-    prescribed_SR2_values = strains
+    prescribed_SR2_names  = strain_rate
+    prescribed_SR2_values = strain_rates
     prescribed_MRP_names  = orientation
     prescribed_MRP_values = turn
     save_as               = result.pt
@@ -33,6 +33,10 @@
 []
 
 [Models]
+  [integrate]
+    type     = SR2ForwardEulerTimeIntegration
+    variable = strain
+  []
   [elasticity]
     type                     = GeneralElasticity
     elastic_stiffness_tensor = stiffness
@@ -70,7 +74,7 @@
     type = SR2DynamicSum
     from = stress
     to   = specimen_sum
-    dim  = 0
+    dim  = -1
   []
   [specimen_mean]
     type = SR2DynamicMean
@@ -80,7 +84,7 @@
   []
   [model]
     type               = ComposedModel
-    models             = 'elasticity grain_mean grain_sum grain_differences second_differences specimen_sum specimen_mean'
-    additional_outputs = 'grain_stress stress'
+    models             = 'integrate elasticity grain_mean grain_sum grain_differences second_differences specimen_sum specimen_mean'
+    additional_outputs = 'strain grain_stress stress'
   []
 []

@@ -29,6 +29,14 @@
     type = Python
     expr = 'MRP((0.4 * torch.sin(7.0 * angles)).expand(2, 8, 3), sub_batch_ndim=1)'
   []
+  [no_strain]
+    type = Python
+    expr = 'SR2(torch.zeros(2, 8, 6, dtype=torch.float64), sub_batch_ndim=1)'
+  []
+  [no_hardening]
+    type = Python
+    expr = 'Scalar(torch.zeros(2, 8, dtype=torch.float64), sub_batch_ndim=1)'
+  []
   [directions]
     type = Python
     expr = 'MillerIndex(torch.tensor([1, 1, 0]))'
@@ -50,6 +58,10 @@
     prescribed_WR2_values = spinning
     ic_MRP_names          = orientation
     ic_MRP_values         = start
+    ic_SR2_names          = elastic_strain
+    ic_SR2_values         = no_strain
+    ic_Scalar_names       = slip_hardening
+    ic_Scalar_values      = no_hardening
     save_as               = result.pt
   []
 []

@@ -182,19 +182,20 @@ def yielding() -> tuple[Model, Raw]:
     return model, inputs
 
 
+EPSILON = f64(2.0**-26)  # of the regularised roots
 KINKS: dict[str, Kink] = {
     **{
         f"{kind} of a zero tensor": Kink(
             lambda kind=kind: m.SR2Invariant(invariant_type=kind, tensor="a", invariant="i"),
             {"a": NONE},
-            {"i": ZERO},
+            {"i": EPSILON if kind in ("VONMISES", "EFFECTIVE_STRAIN") else ZERO},
         )
         for kind in ("VONMISES", "EFFECTIVE_STRAIN", "I1", "I2", "J2")
     },
     "von Mises of a pressure": Kink(
         lambda: m.SR2Invariant(invariant_type="VONMISES", tensor="a", invariant="i"),
         {"a": f64([4.0, 4.0, 4.0, 0.0, 0.0, 0.0])},
-        {"i": ZERO},
+        {"i": EPSILON},
     ),
     "normality at zero stress": Kink(
         normality, {"M": NONE, "X": NONE, "h": ZERO}, {"NM": NONE, "NX": NONE}

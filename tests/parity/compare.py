@@ -15,7 +15,11 @@ import neml2fe
 from neml2fe.input.factory import Input
 
 Raw = dict[str, torch.Tensor]
+NAMES = sorted(p.stem for p in DECKS.glob("*.i"))
 STEPS = 5  # at which derivatives are compared
+# The peer's GeneralElasticity leaves out the derivative of a stiffness that is itself a model;
+# ours is checked against differences in tests/models.
+LACKING = {("elasticity_crystal_temperature", "T")}
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,8 @@ def tangent_difference(deck: str) -> tuple[float, str]:
             n: kind(raw[n], history.sub_batch.get(n, 0)) for n, kind in model.input_spec.items()
         }
         for name, slopes in there[step].items():
+            if (deck, name) in LACKING:
+                continue
 
             def outputs(x: torch.Tensor, name: str = name, typed: dict = typed) -> Raw:
                 found = model.evaluate({**typed, name: typed[name].like(x)})

@@ -11,12 +11,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
 
+import neml2fe
 from neml2fe.drivers.result import COMPONENTS
+from neml2fe.models.model import Spec
 
 DECKS = Path(__file__).parent.parent / "decks"
 HEADER = """\
@@ -44,8 +47,9 @@ def run_peer(deck: Path, python: Path) -> dict[str, torch.Tensor]:
     return {name: value.detach() for name, value in found.items()}
 
 
-def table(result: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """Outputs of all steps but the first as columns, one row per step and specimen."""
+def table(result: dict[str, torch.Tensor], types: Spec) -> dict[str, np.ndarray]:
+    """Outputs of all steps but the first as columns, one row per step and specimen; those of a
+    sub-batch are `slip[3]_12`."""
     steps = sorted({int(n.split(".")[1]) for n in result} - {0})
     names = [n.split(".", 2)[2] for n in result if n.startswith(f"output.{steps[-1]}.")]
     times = torch.stack([result[f"input.{k}.t"] for k in steps]).reshape(len(steps), -1)
@@ -56,11 +60,16 @@ def table(result: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
         "time": times.numpy().reshape(-1),
     }
     for name in sorted(names):
+        base = types[name].BASE_SHAPE
         last = result[f"output.{steps[-1]}.{name}"]
-        base = tuple(last.shape[times[0].ndim :]) if n_specimens > 1 else tuple(last.shape)
-        rows = [result[f"output.{k}.{name}"].expand((n_specimens, *base)) for k in steps]
+        outer = last.shape[: last.ndim - len(base)]
+        sub = outer[1:] if outer[:1] in ((1,), (n_specimens,)) else outer
+        inner = (*sub, *base)
+        rows = [result[f"output.{k}.{name}"].expand((n_specimens, *inner)) for k in steps]
         values = torch.stack(rows).reshape(len(times) * n_specimens, -1).numpy()
-        for tail, column in zip(COMPONENTS[base], values.T, strict=True):
+        entries = ["".join(f"[{i}]" for i in place) for place in product(*map(range, sub))]
+        tails = [entry + tail for entry in entries for tail in COMPONENTS[base]]
+        for tail, column in zip(tails, values.T, strict=True):
             columns[name + tail] = column
     return columns
 
@@ -70,7 +79,8 @@ def main() -> None:
     if python is None:
         sys.exit("set NEML2FE_PEER to the python of an environment with neml2")
     for deck in sorted(DECKS.glob("*.i")):
-        columns = table(run_peer(deck, python))
+        types = neml2fe.load_input(deck).get_driver("driver").driver.types
+        columns = table(run_peer(deck, python), types)
         lines = [",".join(columns)]
         for row in zip(*columns.values(), strict=True):
             lines.append(",".join(f"{value:.12g}" for value in row))

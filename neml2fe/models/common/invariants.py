@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import torch
 
 from neml2fe.models.fields import Generic, Input, Option, Output
 from neml2fe.models.model import Model
-from neml2fe.types import R2, SR2, Scalar, det, dev, inner, norm, tr
+from neml2fe.types import R2, SR2, Scalar, det, dev, inner, norm_sq, sqrt, tr
 
 
 class SR2Invariant(Model):
@@ -14,6 +14,9 @@ class SR2Invariant(Model):
 
     VONMISES $\sqrt{3/2}\,|s|$, EFFECTIVE_STRAIN $\sqrt{2/3}\,|s|$, I1 $\mathrm{tr}\,a$,
     I2 $\frac12(\mathrm{tr}^2 a - a:a)$, J2 $\frac12 s:s$.
+
+    The machine epsilon is added under both roots: smooth functions of the invariant, such as
+    its square in porous plasticity, then have their derivatives also where $s = 0$.
     """
 
     tensor = Input(SR2, "Tensor")
@@ -25,15 +28,19 @@ class SR2Invariant(Model):
     def forward(self, a: SR2) -> Scalar:
         match self.invariant_type:
             case "VONMISES":
-                return math.sqrt(3.0 / 2.0) * norm(dev(a))
+                return _root(1.5 * norm_sq(dev(a)))
             case "EFFECTIVE_STRAIN":
-                return math.sqrt(2.0 / 3.0) * norm(dev(a))
+                return _root(2.0 / 3.0 * norm_sq(dev(a)))
             case "I1":
                 return tr(a)
             case "I2":
                 return 0.5 * (tr(a) * tr(a) - inner(a, a))
             case _:
                 return 0.5 * inner(dev(a), dev(a))
+
+
+def _root(square: Scalar) -> Scalar:
+    return sqrt(square + torch.finfo(square.dtype).eps)
 
 
 class Determinant(Model, abstract=True):

@@ -40,7 +40,7 @@ class RateCondensation(Model):
             raise ModelError(
                 f"{self.label}: '{self.model.label}' depends on nothing but the rate '{self.rate}'"
             )
-        self.adopt(self.model.label, self.model)
+        self.adopt("model", self.model)
 
     @cached_property
     def input_spec(self) -> Spec:

@@ -16,13 +16,17 @@ class CrystalPlasticityStrainPredictor(Model):
     time_old = Old("time")
     elastic_strain = Output(SR2, "Predicted elastic strain", dimension="1")
     elastic_strain_old = Old("elastic_strain")
-    scale = Parameter(Scalar, "s", "Elastic part of the strain increment", "1", default=1.0)
+    scale = Parameter(Scalar, "scale", "Elastic part of the strain increment", "1", default=1.0)
     threshold = Parameter(
-        Scalar, "limit", "Norm of the old elastic strain above which it is kept", "1", default=1e-3
+        Scalar,
+        "threshold",
+        "Norm of the old elastic strain above which it is kept",
+        "1",
+        default=1e-3,
     )
 
     def forward(self, d: SR2, t: Scalar, t_old: Scalar, old: SR2) -> SR2:
-        start: SR2 = old + heaviside(self.limit - norm(old)) * (self.s * (t - t_old)) * d
+        start: SR2 = old + heaviside(self.threshold - norm(old)) * (self.scale * (t - t_old)) * d
         return start
 
 
@@ -34,13 +38,17 @@ class CrystalPlasticityDeformationGradientPredictor(Model):
     deformation_gradient = Input(R2, "Deformation gradient", dimension="1")
     plastic_deformation_gradient = Output(R2, "Predicted plastic part of it", dimension="1")
     plastic_deformation_gradient_old = Old("plastic_deformation_gradient")
-    scale = Parameter(Scalar, "s", "Elastic part of the trial deformation", "1", default=0.1)
+    scale = Parameter(Scalar, "scale", "Elastic part of the trial deformation", "1", default=0.1)
     threshold = Parameter(
-        Scalar, "limit", "Norm of the trial strain up to which nothing yields", "1", default=1e-3
+        Scalar,
+        "threshold",
+        "Norm of the trial strain up to which nothing yields",
+        "1",
+        default=1e-3,
     )
 
     def forward(self, f: R2, old: R2) -> R2:
         one = R2.identity(dtype=f.dtype, device=f.device)
         trial = f @ inv(old)
-        start = inv(one + self.s * (trial - one)) @ f
-        return where(norm(sym(trial - one)) > self.limit, start, old)
+        start = inv(one + self.scale * (trial - one)) @ f
+        return where(norm(sym(trial - one)) > self.threshold, start, old)

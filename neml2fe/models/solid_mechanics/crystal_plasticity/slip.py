@@ -112,11 +112,13 @@ class SlipSystemElasticInteraction(OnSlipSystems):
     time = Input(Scalar, "Time", default="t", dimension="time")
     time_old = Old("time")
     coupling = Output(Scalar, "Matrix of all pairs of slip systems", dimension="stress time")
-    elastic_stiffness_tensor = Parameter(SSR4, "T", "Stiffness in the lattice's axes", "stress")
+    elastic_stiffness_tensor = Parameter(
+        SSR4, "elastic_stiffness_tensor", "Stiffness in the lattice's axes", "stress"
+    )
 
     def forward(self, orientation: MRP, t: Scalar, t_old: Scalar) -> Scalar:
         m = self.crystal_geometry.M
-        pull: SR2 = self.T.sub_batch.unsqueeze(-1) @ m
+        pull: SR2 = self.elastic_stiffness_tensor.sub_batch.unsqueeze(-1) @ m
         pairs = inner(m.sub_batch.unsqueeze(-1), pull.sub_batch.unsqueeze(-2))
         step: Scalar = (t - t_old).sub_batch.unsqueeze(-1, 2)
         return step * pairs

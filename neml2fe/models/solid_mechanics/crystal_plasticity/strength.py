@@ -16,10 +16,10 @@ class SingleSlipStrengthMap(OnSlipSystems):
 
     slip_hardening = Input(Scalar, "Hardening of all slip systems", dimension="stress")
     slip_strengths = Output(Scalar, "Strengths of the slip systems", dimension="stress")
-    constant_strength = Parameter(Scalar, "tau0", "Constant strength", "stress")
+    constant_strength = Parameter(Scalar, "constant_strength", "Constant strength", "stress")
 
     def forward(self, hardening: Scalar) -> Scalar:
-        start = self.tau0
+        start = self.constant_strength
         if start.sub_batch_ndim <= hardening.sub_batch_ndim:
             start = start.sub_batch.unsqueeze(-1)
         total = hardening.sub_batch.unsqueeze(-1) + start
@@ -31,13 +31,13 @@ class DislocationObstacleStrengthMap(Model):
 
     dislocation_density = Input(Scalar, "Density of each slip system", dimension="1/length^2")
     slip_strengths = Output(Scalar, "Strengths of the slip systems", dimension="stress")
-    constant_strength = Parameter(Scalar, "tau0", "Constant strength", "stress")
+    constant_strength = Parameter(Scalar, "constant_strength", "Constant strength", "stress")
     alpha = Parameter(Scalar, "alpha", "Strength of the interaction", "1")
     mu = Parameter(Scalar, "mu", "Shear modulus", "stress")
     b = Parameter(Scalar, "b", "Burgers vector", "length")
 
     def forward(self, density: Scalar) -> Scalar:
-        strength: Scalar = self.tau0 + self.alpha * self.mu * self.b * sqrt(density)
+        strength: Scalar = self.constant_strength + self.alpha * self.mu * self.b * sqrt(density)
         return strength
 
 
@@ -66,19 +66,21 @@ class _SingleSlipHardeningRule(Model, abstract=True):
 class LinearSingleSlipHardeningRule(_SingleSlipHardeningRule):
     r"""$\dot{\bar\tau} = \theta \sum_i |\dot\gamma_i|$."""
 
-    hardening_slope = Parameter(Scalar, "theta", "Hardening slope", "stress")
+    hardening_slope = Parameter(Scalar, "hardening_slope", "Hardening slope", "stress")
 
     def forward(self, hardening: Scalar, rate: Scalar) -> Scalar:
-        result: Scalar = self.theta * rate
+        result: Scalar = self.hardening_slope * rate
         return result
 
 
 class VoceSingleSlipHardeningRule(_SingleSlipHardeningRule):
     r"""$\dot{\bar\tau} = \theta_0 (1 - \bar\tau/\tau_f) \sum_i |\dot\gamma_i|$ (Voce 1948)."""
 
-    initial_slope = Parameter(Scalar, "theta0", "Initial slope", "stress")
-    saturated_hardening = Parameter(Scalar, "tauf", "Hardening at saturation", "stress")
+    initial_slope = Parameter(Scalar, "initial_slope", "Initial slope", "stress")
+    saturated_hardening = Parameter(
+        Scalar, "saturated_hardening", "Hardening at saturation", "stress"
+    )
 
     def forward(self, hardening: Scalar, rate: Scalar) -> Scalar:
-        result: Scalar = self.theta0 * (1.0 - hardening / self.tauf) * rate
+        result: Scalar = self.initial_slope * (1.0 - hardening / self.saturated_hardening) * rate
         return result
