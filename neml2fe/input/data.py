@@ -12,6 +12,7 @@ from neml2fe.models.solid_mechanics.crystal_plasticity.geometry import (
     CubicCrystal,
     HexagonalCrystal,
 )
+from neml2fe.types import Scalar
 
 if TYPE_CHECKING:
     from neml2fe.input.factory import Input
@@ -29,7 +30,8 @@ def build_data(source: Input, block: Block) -> CrystalGeometry:
         value = block.require(name) if field.default is REQUIRED else block.get(name)
         if value is not None:
             given[name] = parameter(source, value, value.as_str(), field.type)
-            if not isinstance(given[name], (float, field.type)):
+            known = (field.type, float) if field.type is Scalar else field.type
+            if not isinstance(given[name], known):
                 raise value.error(f"expected a {field.type.__name__}")
     with located(block):
         return cls(**given)

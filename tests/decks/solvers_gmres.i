@@ -141,6 +141,9 @@
   [blocks]
     type = BlockJacobiPreconditioner
   []
+  [lu]
+    type = DenseLU
+  []
 []
 
 [Models]
@@ -150,10 +153,11 @@
     unknowns_Scalar = 'equivalent_plastic_strain flow_rate'
   []
   [return_map]
-    type            = ImplicitUpdate
-    equation_system = 'eq_sys'
-    solver          = newton
-    predictor       = predictor
+    type                     = ImplicitUpdate
+    equation_system          = 'eq_sys'
+    solver                   = newton
+    predictor                = predictor
+    input_sensitivity_solver = lu
   []
   [model]
     type               = ComposedModel

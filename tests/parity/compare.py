@@ -19,6 +19,9 @@ NAMES = sorted(p.stem for p in DECKS.glob("*.i"))
 STEPS = 5  # at which derivatives are compared
 # The peer's GeneralElasticity leaves out the derivative of a stiffness that is itself a model;
 # ours is checked against differences in tests/models.
+# Its eager derivatives raise for implicit updates with sub-batched unknowns; those of the
+# residuals agree, and the updates are checked against differences in tests/models.
+RAISING = ("crystal_dislocations", "crystal_taylor", "crystal_taylor_block")
 LACKING = {("elasticity_crystal_temperature", "T")}
 
 
@@ -63,7 +66,9 @@ def compared(deck: str) -> Comparison:
         error = max(float((there[key] - here[key]).abs().max()) for key in keys)
         if error > values * size:
             values, worst_value = error / size if size else float("inf"), name
-    tangents, worst_tangent = tangent_difference(deck)
+    tangents, worst_tangent = float("nan"), "the peer cannot"
+    if deck not in RAISING:
+        tangents, worst_tangent = tangent_difference(deck)
     return Comparison(
         values,
         worst_value,

@@ -1,5 +1,5 @@
 # Rate-independent plasticity with a back stress of Frederick and Armstrong, each Newton step by
-# BiCGStab with the LU factors of the first Jacobian, its length by strong Wolfe conditions.
+# GMRES with the LU factors of the first Jacobian, its length by strong Wolfe conditions.
 [Tensors]
   [path]
     type = Python
@@ -123,7 +123,7 @@
 [Solvers]
   [newton]
     type                         = NewtonWithLineSearch
-    linear_solver                = bicgstab
+    linear_solver                = gmres
     abs_tol                      = 1e-10
     rel_tol                      = 1e-10
     linesearch_type              = STRONG_WOLFE
@@ -131,14 +131,17 @@
     linesearch_cutback           = 3
     linesearch_stopping_criteria = 1e-4
   []
-  [bicgstab]
-    type           = BiCGStab
+  [gmres]
+    type           = GMRES
     rel_tol        = 1e-6
     preconditioner = factors
     cache_strategy = chord
   []
   [factors]
     type = FullPreconditioner
+  []
+  [lu]
+    type = DenseLU
   []
 []
 
@@ -149,10 +152,11 @@
     unknowns_Scalar = 'equivalent_plastic_strain flow_rate'
   []
   [return_map]
-    type            = ImplicitUpdate
-    equation_system = 'eq_sys'
-    solver          = newton
-    predictor       = predictor
+    type                     = ImplicitUpdate
+    equation_system          = 'eq_sys'
+    solver                   = newton
+    predictor                = predictor
+    input_sensitivity_solver = lu
   []
   [model]
     type               = ComposedModel
