@@ -39,7 +39,7 @@ class GMRES(Krylov):
         """
         batch, n = residual.shape[:-1], residual.shape[-1]
         m = min(self.restart, n, most)
-        eps = 10.0 * torch.finfo(residual.dtype).eps
+        eps = 10.0 * n * torch.finfo(residual.dtype).eps
         start = torch.linalg.vector_norm(residual, dim=-1)
         going = start > target
         basis = residual.new_zeros(*batch, m + 1, n)

@@ -31,7 +31,6 @@ class Problem:
     base_ndim: dict[str, int]
     input_sensitivity: LinearSolver
     parameter_sensitivity: LinearSolver
-    substepping: bool = False
     status: torch.Tensor = field(init=False)
     iterations: torch.Tensor = field(init=False)
 
@@ -66,7 +65,6 @@ class Problem:
                 lambda u, k: self.system.residual(u, *at(subset[k], values)),
                 start,
                 layout=self.layout(*theta),
-                substepping=self.substepping,
             )
 
         everyone = torch.arange(len(guess), device=guess.device)

@@ -91,7 +91,11 @@ class Krylov(LinearSolver):
 
     def iterate(self, matrix: torch.Tensor, rhs: torch.Tensor, state: State) -> Solved:
         """Cycles of the method until all `(N, k, n)` right-hand sides are done, where a cycle
-        does not reduce the residual any more, or for `max_its` iterations."""
+        does not reduce the residual any more, or for `max_its` iterations.
+
+        A residual that is lost in round-off, as that of elimination is, is all that can be had;
+        only if it is much smaller than the right-hand side, the matrix is not singular.
+        """
         preconditioner = self.preconditioner
         assert preconditioner is not None
 
@@ -99,12 +103,14 @@ class Krylov(LinearSolver):
             return preconditioner.apply(state, v) @ matrix.mT
 
         eps = 10.0 * torch.finfo(rhs.dtype).eps
+        small = torch.finfo(rhs.dtype).eps ** 0.25
         round_off = eps * torch.linalg.matrix_norm(matrix).unsqueeze(-1)
         start = size = torch.linalg.vector_norm(rhs, dim=-1)
         target = torch.clamp(max(self.rel_tol, eps) * size, min=self.abs_tol)
         x, residual = torch.zeros_like(rhs), rhs
         iterations = torch.zeros_like(size, dtype=torch.int64)
         converged = size <= target
+        lost = torch.zeros_like(converged)
         going = torch.isfinite(size) & ~converged
         left = self.max_its
         while left > 0 and bool(going.any()):
@@ -117,13 +123,13 @@ class Krylov(LinearSolver):
             x = torch.where(better.unsqueeze(-1), trial, x)
             residual = torch.where(better.unsqueeze(-1), again, residual)
             size = torch.where(better, new, size)
-            # A residual as small as that of elimination is all that can be had.
-            floor = round_off * torch.linalg.vector_norm(x, dim=-1)
-            converged = converged | (going & (size <= torch.maximum(target, floor)))
+            lost = size <= round_off * torch.linalg.vector_norm(x, dim=-1)
+            within = (size <= target) | (lost & (size <= small * start))
+            converged = converged | (going & within)
             going = better & ~converged
             iterations += used
             left -= int(used.max())
-        return Solved(x, converged, converged | (size < start), iterations)
+        return Solved(x, converged, converged | ((size < start) & ~lost), iterations)
 
     def cycle(
         self, apply: Operator, residual: torch.Tensor, target: torch.Tensor, most: int

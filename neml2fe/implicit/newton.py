@@ -36,13 +36,12 @@ class NewtonResult:
 class Newton:
     """Newton-Raphson with per-point convergence |r| <= abs_tol or |r| <= rel_tol |r_0|.
 
+    rel_tol accepts only where the step that remains is small too, |step| < substep_del_tol |u|:
+    a power law can make |r_0| so huge that a point with a small |r| beside it still moves far.
+
     A point that converges still takes the step computed from its last Jacobian, which is
     free and brings its error to round-off, as exact derivatives assume. Points that fail
     are tried again with a backtracking line search on |r|.
-
-    Where substeps are allowed, rel_tol alone is not enough: the step that remains must satisfy
-    |step| < substep_del_tol (|u| + abs_tol). A point that still moves, although |r| is small
-    beside a huge |r_0|, goes on, and is substepped if it does not settle.
     """
 
     linear_solver: LinearSolver | None = None
@@ -82,15 +81,13 @@ class Newton:
         u0: torch.Tensor,
         *,
         layout: Layout | None = None,
-        substepping: bool = False,
     ) -> NewtonResult:
         """Solve all N points from `u0` `(N, n)`.
 
         Both functions take unknowns `(k, n)` and the numbers `(k,)` of the points they are for.
-        `layout` is for linear solvers that know of groups and variables; `substepping` says that
-        points that fail will be substepped.
+        `layout` is for linear solvers that know of groups and variables.
         """
-        result = self._attempt(linearised, residual, u0, self.line_search, layout, substepping)
+        result = self._attempt(linearised, residual, u0, self.line_search, layout)
         failed = (result.status != Status.CONVERGED).nonzero().squeeze(-1)
         if self.line_search or not len(failed):
             return result
@@ -100,7 +97,6 @@ class Newton:
             u0[failed],
             True,
             layout,
-            substepping,
         )
         result.u[failed] = again.u
         result.status[failed] = again.status
@@ -115,7 +111,6 @@ class Newton:
         u0: torch.Tensor,
         line_search: bool,
         layout: Layout | None = None,
-        substepping: bool = False,
     ) -> NewtonResult:
         steps = (self.linear_solver or DenseLU()).steps(layout)
         n_points = len(u0)
@@ -127,6 +122,7 @@ class Newton:
         active = torch.arange(n_points, device=u.device)
         # Nothing falls further than round-off lets it, which matters in float32.
         round_off = 10.0 * torch.finfo(u.dtype).eps
+        still = max(self.substep_del_tol, torch.finfo(u.dtype).eps ** 0.5)
         search = LineSearch(
             self.linesearch_type,
             self.max_linesearch_iterations,
@@ -142,13 +138,10 @@ class Newton:
             if iteration == 0:
                 target = torch.clamp(max(self.rel_tol, round_off) * size, min=self.abs_tol)
             step = -steps(jacobian, r, active)
-            converged = size <= target[active]
-            if substepping:
-                settled = max(self.substep_del_tol, round_off) * (
-                    torch.linalg.vector_norm(here, dim=-1) + self.abs_tol
-                )
-                moved = torch.linalg.vector_norm(step, dim=-1)
-                converged &= (size <= self.abs_tol) | (moved < settled)
+            settled = torch.linalg.vector_norm(step, dim=-1) <= still * (
+                torch.linalg.vector_norm(here, dim=-1) + self.abs_tol
+            )
+            converged = (size <= self.abs_tol) | (settled & (size <= target[active]))
             usable = torch.isfinite(step).all(-1)
             broken = ~converged & ~(usable & torch.isfinite(size))
             status[active[broken]] = Status.NOT_FINITE

@@ -116,7 +116,6 @@ class ImplicitUpdate(Model):
             points.base_ndim,
             self.input_sensitivity_solver or DenseLU(),
             self.param_sensitivity_solver or DenseLU(),
-            substepping=self.max_substepping_level > 0,
         )
         if guess is None:
             guess = self._guess(points)

@@ -60,7 +60,11 @@ FIELDS: dict[str, _Entry] = {
     "Solvers/*/abs_tol": ("float", "", "Converged when the residual's norm falls below"),
     "Solvers/*/rel_tol": ("float", "", "The same, relative to the first norm"),
     "Solvers/*/max_its": ("int", "", "Most iterations"),
-    "Solvers/*/substep_del_tol": ("float", "", "Smallest substep, as part of the step"),
+    "Solvers/*/substep_del_tol": (
+        "float",
+        "",
+        "Largest remaining step, relative to the unknowns, that rel_tol may accept",
+    ),
     "Solvers/*/linesearch_type": ("name", "", "How the step length is found"),
     "Solvers/*/max_linesearch_iterations": ("int", "", "Most step lengths tried"),
     "Solvers/*/linesearch_cutback": ("float", "", "Divisor of the step length at each try"),

@@ -30,8 +30,8 @@ class Relaxation(Model, abstract=True):
 class Impatient(Newton):
     """Newton without a second attempt."""
 
-    def solve(self, linearised, residual, u0, layout=None, substepping=False):  # type: ignore[no-untyped-def]
-        return self._attempt(linearised, residual, u0, False, layout, substepping)
+    def solve(self, linearised, residual, u0, layout=None):  # type: ignore[no-untyped-def]
+        return self._attempt(linearised, residual, u0, False, layout)
 
 
 def model(level: int, p: float = 2.0) -> ImplicitUpdate:
