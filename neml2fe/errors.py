@@ -47,12 +47,22 @@ class ConvergenceError(Error):
 
 
 def suggest(name: str, candidates: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or the whole list when nothing is near and the list is short."""
-    known = sorted(candidates)
+    """`; did you mean 'x'?`, or the whole list when nothing is near, or from a long one what
+    looks alike most."""
+    known = sorted(set(candidates))
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f"; did you mean '{near[0]}'?"
     if not known:
         return "; none is defined"
-    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    return f"; known: {shown}"
+    if len(known) <= 12:
+        return f"; known: {', '.join(known)}"
+    alike = sorted(known, key=lambda other: -_alike(name.lower(), other.lower()))[:4]
+    return f"; the nearest of {len(known)} known: {', '.join(alike)}"
+
+
+def _alike(name: str, other: str) -> float:
+    """The longest part that is common, as far as it makes up the name; then overall likeness."""
+    matcher = difflib.SequenceMatcher(None, name, other, autojunk=False)
+    common = matcher.find_longest_match().size / max(len(name), 1)
+    return round(common, 1) + 0.1 * matcher.ratio()

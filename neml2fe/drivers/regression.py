@@ -38,13 +38,12 @@ class TransientRegression:
 
 
 def read_reference(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors by key `<group>.<step>.<name>` of a saved history: a dictionary, or the buffers
-    of a TorchScript module. Nothing in the file is executed. Raises `InputError`."""
+    """The tensors by key `<group>.<step>.<name>` of a saved history: a dictionary that
+    `torch.save` wrote. Nothing in the file is executed; TorchScript archives, whose reading may
+    run code, are refused. Raises `InputError`."""
     if not path.is_file():
         raise InputError(f"there is no reference file '{path}'")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch is not fond of TorchScript any more
-        found = _read(path)
+    found = _read(path)
     if not isinstance(found, dict) or not found:
         raise InputError(f"'{path}' holds no dictionary of tensors")
     for key, value in found.items():
@@ -55,10 +54,12 @@ def read_reference(path: Path) -> dict[str, torch.Tensor]:
 
 def _read(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as first:  # torch raises many types
-        try:
-            return torch.jit.load(str(path), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
-        except Exception:
-            reason = str(first).strip().split("\n")[0].split(". ")[0]
-            raise InputError(f"'{path}' is no file of saved tensors: {reason}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of archives before it refuses them
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
+        raise InputError(
+            f"'{path}' is no file of saved tensors: {reason}; a reference is what "
+            "torch.save writes of a dictionary of tensors"
+        ) from None

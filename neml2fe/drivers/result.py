@@ -43,6 +43,7 @@ class History:
     outputs: list[dict[str, torch.Tensor]] = field(default_factory=list)
     strain: str | None = None  # what the figure of a report shows, where the driver knows it
     stress: str | None = None
+    time_matters: bool = True  # whether the model reads the time, so that it is saved
     sub_batch: dict[str, int] = field(default_factory=dict)  # sub-batch dimensions, where any
 
     def append(self, inputs: Values, outputs: Values) -> None:
@@ -62,7 +63,8 @@ class History:
         found = {}
         for group, steps in (("input", self.inputs), ("output", self.outputs)):
             for k, values in enumerate(steps):
-                found.update({f"{group}.{k}.{n}": v.detach().clone() for n, v in values.items()})
+                saved = {n: v for n, v in values.items() if n != self.time or self.time_matters}
+                found.update({f"{group}.{k}.{n}": v.detach().clone() for n, v in saved.items()})
         return found
 
     def save(self, path: Path) -> Path:

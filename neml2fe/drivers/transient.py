@@ -9,7 +9,7 @@ import torch
 from neml2fe.drivers.prescribed import check_histories, check_initial, check_inputs, step_failed
 from neml2fe.drivers.result import History, Progress
 from neml2fe.errors import InputError
-from neml2fe.implicit import Status, recorded_solves
+from neml2fe.implicit import ImplicitUpdate, Status, recorded_solves
 from neml2fe.material import current_name, split_lag
 from neml2fe.models import Model
 from neml2fe.models.model import Values
@@ -49,9 +49,12 @@ class TransientDriver:
             if base not in self.prescribed and base not in self.model.output_spec:
                 if name != base and base in self.initial:
                     continue
+                advice = "add it to the prescribed histories"
+                if any(base in m.output_spec for m in self.model.modules() if isinstance(m, Model)):
+                    advice = f"a member computes it: name it in additional_outputs = '{base}'"
                 raise InputError(
                     f"'{self.model.label}' needs '{name}', which is neither prescribed nor "
-                    "computed; add it to the prescribed histories"
+                    f"an output; {advice}"
                 )
 
     @property
@@ -65,9 +68,13 @@ class TransientDriver:
         Raises `ConvergenceError` naming step and specimen; `error.history` then holds the
         steps computed so far.
         """
-        history = History(self.time, self.types)
+        timed = self.time in self.model.input_spec
+        history = History(self.time, self.types, time_matters=timed)
         first = {n: v[0] for n, v in self.prescribed.items()}
-        history.append(first, self.initial)
+        guesses = _starts_from_old_values(self.model)
+        given = {n for n in self.initial if n in self.model.input_spec or n in guesses}
+        first.update({n: v for n, v in self.initial.items() if n in given})
+        history.append(first, {n: v for n, v in self.initial.items() if n not in given})
         past: list[Values] = [{**first, **self.initial}]
         depth = max(split_lag(name)[1] for name in self.model.input_spec) or 1
         for step in range(1, self.n_steps + 1):
@@ -115,3 +122,9 @@ class TransientDriver:
             "use smaller steps, a better predictor or NewtonWithLineSearch",
             history,
         )
+
+
+def _starts_from_old_values(model: Model) -> set[str]:
+    """Unknowns of implicit updates without a predictor: their initial values count as inputs."""
+    updates = [m for m in model.modules() if isinstance(m, ImplicitUpdate)]
+    return {n for m in updates if m.predictor is None for n in m.equation_system.unknowns}

@@ -70,7 +70,7 @@ class Problem:
         everyone = torch.arange(len(guess), device=guess.device)
         result = run(given, guess, everyone)
         failed = (result.status != Status.CONVERGED).nonzero().squeeze(-1)
-        if len(failed):
+        if len(failed) and any(f"{name}~1" in given for name in given):
             u = guess[failed]
             for fraction in (0.125, 0.25, 0.5, 0.75, 1.0):
                 partial = {n: _between(given, n, fraction) for n in given}

@@ -4,9 +4,9 @@ Both minimise or reduce the residual |b - A x| of each right-hand side, and are 
 from the right, so that this is the residual that decides.
 
 `solve` is strict: a right-hand side that does not reach the tolerance within `max_its` iterations
-gives NaN. The steps of Newton's method are inexact instead, as those of NEML2: a step that
-reduces the linear residual is taken though it misses the tolerance, and Newton's own tolerances,
-which know nothing of this, decide about convergence; only a step without any reduction is NaN.
+gives NaN. The steps of Newton's method are inexact instead: a step that reduces the linear
+residual is taken though it misses the tolerance, and Newton's own tolerances, which know nothing
+of this, decide about convergence; only a step without any reduction is NaN.
 """
 
 from __future__ import annotations

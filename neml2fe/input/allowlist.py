@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from neml2fe.input.limits import MAX_STEPS
+from neml2fe.input.vocabulary import NUMPY
 
 OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -114,11 +115,15 @@ TENSOR = _SHARED | _words("""
 """)
 # Of neml2fe's typed tensors: attributes, and constructors of the classes.
 TYPED = _words("""
-    T batch_shape data detach device dtype inverse shape to to_quaternion to_r2
+    T batch batch_shape data detach device dtype dynamic_batch inverse shadow shape sub_batch
+    sub_batch_ndim sub_batch_shape to to_quaternion to_r2 with_sub_batch_ndim
 """)
+VIEW = _words("expand expand_at flatten ndim retag shape squeeze unsqueeze")
 CONSTRUCTORS = _words("""
-    fill from_axis_angle from_euler_angles from_quaternion from_r2 full identity identity_dev
-    identity_vol isotropic linspace logspace ones zeros
+    empty fill from_axis_angle from_axis_angle_standard from_euler_angles from_matrix
+    from_quaternion from_r2 full identity identity_C1 identity_C2 identity_C3 identity_dev
+    identity_sym identity_vol isotropic linspace logspace ones rand rotation_from_to zeros
+    zeros_like arange
 """)
 
 
@@ -135,8 +140,13 @@ def _manual_seed(seed: int) -> None:
 
 LIBRARIES = {
     "torch": Library(
-        torch, _TORCH, linalg=Library(torch.linalg, _LINALG), manual_seed=_manual_seed
+        torch,
+        _TORCH,
+        linalg=Library(torch.linalg, _LINALG),
+        manual_seed=_manual_seed,
+        from_numpy=NUMPY["asarray"],
     ),
+    "np": Library(torch, _SHARED | _words("arange eye full ones pi inf nan"), **NUMPY),
     "math": Library(math, _MATH),
 }
 

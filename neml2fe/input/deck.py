@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -182,9 +183,13 @@ class Deck:
         raise InputError(f"no block [{section}/{name}]{suggest(name, names)}", self.path)
 
     def unknown_sections(self, known: Iterable[str]) -> None:
-        """Raises InputError for the first top-level section that is not in `known`."""
+        """Raises InputError for the first top-level section that is not in `known` but nearly
+        so; warns of others, which may be meant for other programs."""
         known = list(known)
         for section in self.sections.values():
             if section.name not in known:
                 tail = suggest(section.name, known)
-                raise section.error(f"unknown section [{section.name}]{tail}")
+                error = section.error(f"unknown section [{section.name}]{tail}")
+                if "did you mean" in tail:
+                    raise error
+                warnings.warn(f"{error}; it is left out", stacklevel=2)

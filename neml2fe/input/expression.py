@@ -29,9 +29,11 @@ from neml2fe.input.allowlist import (
     SPOKEN,
     TENSOR,
     TYPED,
+    VIEW,
     Library,
 )
 from neml2fe.input.limits import MAX_BITS, MAX_LENGTH, MAX_STEPS, SizeGuard
+from neml2fe.types import RegionView, TypedTensor
 
 TRUST = "; pass --trust to evaluate this deck as full Python"
 
@@ -208,8 +210,27 @@ class _Evaluator(ast.NodeVisitor):
                 self.fail(target, f"{len(items)} values for {len(target.elts)} names")
             for element, item in zip(target.elts, items, strict=True):
                 self.bind(element, item)
+        elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
+            self.local[target.value.id] = self.replaced(target, value)
         else:
-            self.fail(target, "only plain names can be assigned to", TRUST)
+            self.fail(target, "only names and parts of tensors can be assigned to", TRUST)
+
+    def replaced(self, target: ast.Subscript, value: Any) -> torch.Tensor:
+        """A copy of a tensor with one part replaced: `x[0] = 1` changes no other name's value."""
+        whole = self.visit(target.value)
+        if not isinstance(whole, torch.Tensor):
+            self.fail(target, f"parts of {_kind(whole)} cannot be assigned to", TRUST)
+        copy = whole.clone()
+        copy[self.visit(target.slice)] = value.data if isinstance(value, TypedTensor) else value
+        return copy
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        changed = self.apply(node, node.op, self.visit(node.target), self.visit(node.value))
+        self.bind(node.target, changed)
+
+    def visit_If(self, node: ast.If) -> None:
+        for statement in node.body if self.visit(node.test) else node.orelse:
+            self.visit(statement)
 
     def check_name(self, node: ast.AST, name: str) -> None:
         if name.startswith("__"):
@@ -254,6 +275,8 @@ class _Evaluator(ast.NodeVisitor):
             allowed, owner = TENSOR, "a torch tensor"
         elif isinstance(value, type):
             allowed, owner = CONSTRUCTORS, value.__name__
+        elif isinstance(value, RegionView):
+            allowed, owner = VIEW, "a batch"
         elif isinstance(getattr(value, "data", None), torch.Tensor):
             allowed, owner = TYPED, type(value).__name__
         else:

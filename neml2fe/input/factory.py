@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import torch
 
-from neml2fe.errors import suggest
+from neml2fe.errors import InputError, suggest
 from neml2fe.implicit import NonlinearSystem
 from neml2fe.input import data, drivers, finite_element, models, simulation, tensors
 from neml2fe.input.deck import Block, Deck, FieldValue
@@ -59,18 +61,24 @@ SECTIONS: dict[str, Section] = {
 }
 
 
+# Sections of which every block takes part in a run, asked for or not.
+MUST_BE_KNOWN = ("Materials", "BoundaryConditions", "Meshes", "Functions")
+
+
 class Input:
     """The objects of a deck by section and name.
 
-    All blocks, types and field names are checked at once, so a misspelling anywhere is an
-    `InputError` with its file and line; objects are built on demand. `trust` lets
-    `type = Python` expressions run as plain Python.
+    All blocks and field names are checked at once, so a misspelling anywhere is an `InputError`
+    with its file and line; objects are built on demand. Blocks of an unknown type, which decks
+    written for other programs may hold, give a warning, and an error when they are asked for.
+    `trust` lets `type = Python` expressions run as plain Python.
     """
 
     def __init__(self, deck: Deck, trust: bool = False) -> None:
         self.deck, self.trust = deck, trust
         self._built: dict[tuple[str, str], Any] = {}
         self._building: list[str] = []
+        self._unknown: dict[str, InputError] = {}  # by path of the block
         self._check()
         self.settings = read_settings(deck)
 
@@ -81,11 +89,21 @@ class Input:
                 self.deck.sections[name].unknown_fields(())
             known = section.fields() if self.deck.blocks(name) else {}
             for block in self.deck.blocks(name):
-                self._check_block(block, known, section.default_type)
+                try:
+                    self._check_type(block, known, section.default_type)
+                except InputError as error:
+                    given = block.get("type")
+                    misspelt = given and get_close_matches(given.as_str(), known, cutoff=0.85)
+                    if name in MUST_BE_KNOWN or given is None or misspelt:
+                        raise
+                    self._unknown[block.path] = error
+                    warnings.warn(f"{error}; nothing may use this block", stacklevel=2)
+                else:
+                    self._check_block(block, known, section.default_type)
 
-    def _check_block(
-        self, block: Block, known: Mapping[str, Iterable[str]], default: str | None
-    ) -> None:
+    @staticmethod
+    def _check_type(block: Block, known: Mapping[str, Iterable[str]], default: str | None) -> str:
+        """The type of `block`. Raises `InputError` where there is none, or an unknown one."""
         given = block.get("type")
         kind = default if given is None else given.as_str()
         if kind is None:
@@ -97,6 +115,12 @@ class Input:
                     f"no type '{kind}'; write type = Python, expr = '{kind}(torch.tensor(...))'"
                 )
             raise given.error(message) if given else block.error(message)
+        return kind
+
+    def _check_block(
+        self, block: Block, known: Mapping[str, Iterable[str]], default: str | None
+    ) -> None:
+        kind = self._check_type(block, known, default)
         block.unknown_fields(["type", *known[kind]])
         block.unknown_blocks(roles(kind))
         for law in (part for inner in block.blocks for part in law_blocks(inner)):
@@ -127,6 +151,8 @@ class Input:
         if key in self._built:
             return self._built[key]
         block = self.deck.block(section, name)
+        if block.path in self._unknown:
+            raise self._unknown[block.path]
         if block.path in self._building:
             loop = " -> ".join([*self._building, block.path])
             raise block.error(f"blocks refer to each other in a circle: {loop}")

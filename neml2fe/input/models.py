@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from neml2fe.errors import suggest
+import torch
+
+from neml2fe.errors import ModelError, suggest
 from neml2fe.implicit import (
     GMRES,
     BiCGStab,
@@ -25,6 +29,7 @@ from neml2fe.input.presets import laws, nested_laws
 from neml2fe.models import REGISTRY, Model
 from neml2fe.models.fields import Old, OptionField, ParameterField, Variable
 from neml2fe.models.solid_mechanics.crystal_plasticity.geometry import CrystalGeometry
+from neml2fe.models.solid_mechanics.surrogate import Weights
 from neml2fe.presets import Role, Value
 from neml2fe.types import Scalar, TypedTensor
 
@@ -82,6 +87,11 @@ def model_arguments(source: Input, block: Block) -> dict[str, Any]:
             if source.find("Data", field.default) is None:
                 raise block.error(f"needs the crystal of a block [Data/{field.default}]")
             given[name] = source.get("Data", field.default)
+        if isinstance(field, OptionField) and field.type is Weights and name not in given:
+            raise block.error(
+                f"the field '{name}' is missing: the file of the network's weights, which would "
+                "be other random ones in every run"
+            )
     return given
 
 
@@ -93,13 +103,22 @@ def option(source: Input, value: FieldValue, kind: Any) -> Any:
             return value.as_list()
         if item is bool:
             return value.as_bools()
+        if item is float:
+            return value.as_floats()
         if item is object:
             return [parameter(source, value, word, Scalar) for word in value.as_list()]
         return [_lookup(source, value, word, item) for word in value.as_list()]
     if isinstance(kind, Role):
-        return laws(value, kind, lambda word, type_: parameter(source, value, word, type_))
+        return laws(value, kind, lambda word, type_: _named(source, value, word, type_))
     if isinstance(kind, Value):
-        return parameter(source, value, value.as_str(), kind.type)
+        found = parameter(source, value, value.as_str(), kind.type)
+        try:
+            kind.check(found)
+        except ModelError as error:
+            raise value.error(error.message) from None
+        return found
+    if kind is Weights:
+        return _weights(value)
     readers = {
         bool: value.as_bool,
         int: value.as_int,
@@ -109,6 +128,28 @@ def option(source: Input, value: FieldValue, kind: Any) -> Any:
     if kind in readers:
         return readers[kind]()
     return _lookup(source, value, value.as_str(), kind)
+
+
+def _named(source: Input, value: FieldValue, word: str, kind: type) -> Any:
+    """What a word in a law's line stands for, see `neml2fe.presets.laws.Lookup`."""
+    if kind is Model:
+        return source.get_model(word) if source.find("Models", word) else None
+    return parameter(source, value, word, kind)
+
+
+def _weights(value: FieldValue) -> Weights:
+    """The tensors of a file; nothing in it is executed."""
+    path = value.as_path().resolve()
+    if not path.is_file():
+        raise value.error(f"there is no file '{path}'")
+    try:
+        found = torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # torch raises many types
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
+        raise value.error(f"'{path}' is no file of weights: {reason}") from None
+    if not isinstance(found, dict) or not all(isinstance(v, torch.Tensor) for v in found.values()):
+        raise value.error(f"'{path}' holds no weights by name")
+    return Weights(found, str(path))
 
 
 def _lookup(source: Input, value: FieldValue, name: str, kind: type) -> Any:
@@ -130,8 +171,7 @@ def parameter(source: Input, value: FieldValue, word: str, kind: type[TypedTenso
         return tensor if isinstance(tensor, TypedTensor) else kind(tensor)
     if source.find("Models", word) is not None:
         return source.get_model(word)
-    variables = _variables(source, value)
-    if word in variables:
+    if word in _variables(source):
         return word
     names = [b.name for s in ("Tensors", "Models") for b in source.deck.blocks(s)]
     raise value.error(
@@ -140,20 +180,55 @@ def parameter(source: Input, value: FieldValue, word: str, kind: type[TypedTenso
     )
 
 
-def _variables(source: Input, asking: FieldValue) -> set[str]:
-    """Words that may name a variable: those of all model and driver fields except `asking`,
-    where they may be misspelt, and the default names."""
-    found: set[str] = set()
-    for section in ("Models", "Drivers"):
-        for block in source.deck.blocks(section):
-            for name, field in block.fields.items():
-                if field is not asking and name != "type":
-                    found.update(field.text.split())
+def _variables(source: Input) -> set[str]:
+    """The variables that the deck names: in the fields of models that are variables or lists of
+    them, by default, as unknowns of a system, and in drivers and materials."""
+    found = {
+        word
+        for section, pattern in _NAMES.items()
+        for block in source.deck.blocks(section)
+        for name, value in block.fields.items()
+        if re.fullmatch(pattern, name)
+        for word in value.text.replace(";", " ").split()
+    }
     for block in source.deck.blocks("Models"):
-        kind = block.get("type")
-        fields = REGISTRY[kind.as_str()].fields if kind else {}
-        found.update(name for name, field in fields.items() if isinstance(field, Variable))
+        found.update(_of_model(block))
     return found
+
+
+# Fields that hold names of variables, by section.
+_NAMES = {
+    "EquationSystems": "unknowns|residuals",
+    "Drivers": r"\w+_names|strain|stress|time",
+    "Materials": "strain|stress|time",
+}
+
+
+def _of_model(block: Block) -> Iterator[str]:
+    """The variables that a model's block names, with those of the blocks in it."""
+    kind = block.get("type")
+    fields = REGISTRY[kind.as_str()].fields if kind else {}
+    chosen = {"label": block.name}
+    for name, field in fields.items():
+        given = block.get(name)
+        if isinstance(field, Variable):
+            default = name if field.default is None else field.default
+            words = given.as_list() if given else [default.format_map(_Names(chosen))]
+            chosen[name] = words[0] if words else name
+            yield from words
+        elif isinstance(field, OptionField) and field.type == list[str] and not field.choices:
+            yield from given.as_list() if given else ()
+        elif name in ("time", "function", "driving_force") and given:
+            yield from given.as_list()
+    for inner in block.blocks:
+        yield from _of_model(inner)
+
+
+class _Names(dict[str, str]):
+    """Names of variables by field; those that are not given are the fields' own."""
+
+    def __missing__(self, field: str) -> str:
+        return field
 
 
 def build_system(source: Input, block: Block) -> NonlinearSystem:

@@ -12,6 +12,7 @@ from neml2fe.errors import Error, InputError
 from neml2fe.input.csvtensor import read_csv_tensor
 from neml2fe.input.deck import Block
 from neml2fe.input.expression import evaluate
+from neml2fe.input.vocabulary import FUNCTIONS
 from neml2fe.types import TENSOR_TYPES, TypedTensor
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ class _Namespace(Mapping[str, object]):
 
     def __init__(self, source: Input) -> None:
         self._source = source
-        self._fixed: dict[str, Any] = {name: getattr(types, name) for name in types.__all__}
+        inside = ("RegionView", "TENSOR_TYPES", "TypedTensor", "aligned", "lift")
+        own = {name: getattr(types, name) for name in types.__all__ if name not in inside}
+        self._fixed: dict[str, Any] = {**FUNCTIONS, **own}
         self._entries = {block.name for block in source.deck.blocks("Tensors")}
 
     def __getitem__(self, name: str) -> object:

@@ -1,6 +1,7 @@
 """A short deck for every type: what is required, with values by the type and dimension of fields.
 
-Where such values make no sense, `VALUES` gives better ones for some fields, `DECKS` a whole deck
+Where such values make no sense, `NUMBERS` gives better ones by the name of the field, `VALUES` by
+type and field, `DECKS` a whole deck
 for types that need other blocks beside their own, `OTHERS` such blocks by the type of the
 field that refers to them. Numbers are in mm, N, s, MPa and K.
 """
@@ -10,11 +11,11 @@ from __future__ import annotations
 import re
 
 from neml2fe.inspection.example_decks import DECKS, OTHERS
-from neml2fe.inspection.example_values import VALUES
+from neml2fe.inspection.example_values import NUMBERS, VALUES
 from neml2fe.inspection.types import FieldInfo, TypeInfo
 from neml2fe.types import TENSOR_TYPES
 
-NUMBERS = {
+BY_DIMENSION = {
     "stress": "100",
     "1": "2",
     "1/time": "0.1",
@@ -23,7 +24,8 @@ NUMBERS = {
     "length": "0.1",
     "1/temperature": "1e-5",
     "stress/time": "10",
-    "energy": "1e5",
+    "energy": "1e8",
+    "stress*time": "1000",
 }
 LAWS = {
     "law of elasticity": "isotropic(E = 2e5, nu = 0.3)",
@@ -70,8 +72,10 @@ def _value(field: FieldInfo, tensors: dict[str, str]) -> str:
     if field.kind == "input" or (field.type == "list of name"):
         return "a b"
     base = field.type.removeprefix("list of ")
+    if base in ("Scalar", "float", "int") and field.name in NUMBERS:
+        return NUMBERS[field.name]
     if base == "Scalar":
-        return NUMBERS.get(field.dimension, "1")
+        return BY_DIMENSION.get(field.dimension, "1")
     if base in TENSOR_TYPES:
         name = f"{field.name}_value"
         tensors[name] = _expression(base)

@@ -28,7 +28,8 @@ def find(name: str) -> list[TypeInfo]:
         names = [info.type for info in known]
         near = [other for other in names if name.lower() in other.lower()]
         hint = suggest(name, near or names)
-        raise InputError(f"no type '{name}'{hint}")
+        end = "" if hint.endswith("?") else "; neml2fe syntax lists all"
+        raise InputError(f"no type '{name}'{hint}{end}")
     return found
 
 

@@ -30,17 +30,24 @@ def network(path: str | os.PathLike[str], nodes: Nodes, edges: Edges, title: str
         axes = page.add_subplot()
         axes.set_axis_off()
         axes.set_title(title)
-        for source, target in segments:
-            names = ends.get((source, target), "")
-            box = max(map(len, nodes[target][:2])) if target < len(nodes) else 0
-            _arrow(axes, places[source], places[target], names, box)
-        for source, target in edges:
-            if target < source:
-                _way_back(axes, places[source], places[target])
-        for node, place in zip(nodes, places, strict=False):
-            _box(axes, place, *node)
         low = min(y for _, y in places) - 1.5
         axes.set(xlim=(-0.5, max(at) + 0.5), ylim=(low, max(y for _, y in places) + 0.6))
+        texts = [_box(axes, place, *node) for node, place in zip(nodes, places, strict=False)]
+        page.draw_without_rendering()  # now the boxes have their sizes
+        boxes = [_extent(axes, text) for text in texts]
+        boxes += [(x, x, y) for x, y in places[len(nodes) :]]
+        walls = [max(b[1] for b, c in zip(boxes, joints, strict=True) if c == n) for n in set(at)]
+        for source, target in segments:
+            (_, start, _), (end, _, _) = boxes[source], boxes[target]
+            line = (start, places[source][1]), (end, places[target][1])
+            _arrow(axes, *line, head=target < len(nodes))
+            names = ends.get((source, target))
+            if names:
+                _names(axes, *line, names, 0.5 * (walls[joints[source]] + end))
+        for source, target in edges:
+            if target < source:
+                under = [(places[k][0], boxes[k][2]) for k in (source, target)]
+                _way_back(axes, under[0], under[1])
     return Path(path)
 
 
@@ -102,7 +109,14 @@ def _places(joints: list[int], segments: list[tuple[int, int]]) -> list[tuple[fl
     return [(float(c), height[k]) for k, c in enumerate(joints)]
 
 
-def _box(axes: Any, place: tuple[float, float], label: str, type_: str, kind: str) -> None:
+def _extent(axes: Any, text: Any) -> tuple[float, float, float]:
+    """Left, right and lower edge of a box, in the units of the axes."""
+    size = text.get_bbox_patch().get_window_extent()
+    found = size.transformed(axes.transData.inverted())
+    return found.x0, found.x1, found.y0
+
+
+def _box(axes: Any, place: tuple[float, float], label: str, type_: str, kind: str) -> Any:
     text = label if type_ in ("", label) else f"{label}\n{type_}"
     frame = {
         "boxstyle": "round,pad=0.3",
@@ -111,24 +125,33 @@ def _box(axes: Any, place: tuple[float, float], label: str, type_: str, kind: st
         "linewidth": 0.7,
     }
     weight = "normal" if kind in ("model", "solve") else "bold"
-    axes.text(*place, text, ha="center", va="center", fontsize=6, bbox=frame, weight=weight)
+    return axes.text(*place, text, ha="center", va="center", fontsize=6, bbox=frame, weight=weight)
 
 
-def _arrow(
-    axes: Any, start: tuple[float, float], end: tuple[float, float], names: str, box: int
+def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float], head: bool) -> None:
+    """From edge to edge; without a head at a joint."""
+    style = {"arrowstyle": "-|>" if head else "-", "shrinkA": 0, "shrinkB": 0}
+    _line(axes, start, end, **style, color="#8a8a8a")
+
+
+def _names(
+    axes: Any, start: tuple[float, float], end: tuple[float, float], names: str, at: float
 ) -> None:
-    """With a head in front of a box that is `box` characters wide, without one at a joint."""
-    style = {"arrowstyle": "-|>" if box else "-", "color": "#8a8a8a", "linewidth": 0.7}
-    shrink = {"shrinkA": 0, "shrinkB": 5 + 1.7 * box if box else 0}
-    axes.annotate("", xy=end, xytext=start, arrowprops={**style, **shrink})
-    if names:
-        middle = (0.6 * start[0] + 0.4 * end[0], 0.6 * start[1] + 0.4 * end[1])
-        frame = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
-        text = names.replace(", ", "\n")
-        axes.text(*middle, text, ha="center", va="center", fontsize=4.5, color=INK, bbox=frame)
+    """On the line where it passes `at`, between the boxes of two columns and above all else."""
+    part = min(max((at - start[0]) / (end[0] - start[0]), 0.3), 0.8)
+    place = (start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1]))
+    frame = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
+    text = names.replace(", ", "\n")
+    style = {"ha": "center", "va": "center", "fontsize": 4.5, "color": INK, "bbox": frame}
+    axes.text(*place, text, zorder=5, **style)
 
 
 def _way_back(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
-    style = {"arrowstyle": "-|>", "color": "#b07030", "linestyle": "--", "linewidth": 0.7}
-    bent = {"connectionstyle": "arc3,rad=-0.2", "shrinkA": 10, "shrinkB": 10}
-    axes.annotate("", xy=end, xytext=start, arrowprops={**style, **bent})
+    bent = {"arrowstyle": "-|>", "connectionstyle": "arc3,rad=-0.2", "shrinkA": 0, "shrinkB": 0}
+    _line(axes, start, end, **bent, color="#b07030", linestyle="--")
+
+
+def _line(axes: Any, start: tuple[float, float], end: tuple[float, float], **style: Any) -> None:
+    style |= {"linewidth": 0.7, "mutation_scale": 8}
+    line = axes.annotate("", xy=end, xytext=start, arrowprops=style, zorder=1)
+    line.set_in_layout(False)  # the page has its layout

@@ -116,7 +116,23 @@ class Model(torch.nn.Module):
                         f"{type(self).__name__}: '{choice}' is no {field.name}"
                         f"{suggest(str(choice), field.choices)}"
                     )
-        return value
+        return value if value is field.default else self._plain(field, value)
+
+    def _plain(self, field: OptionField, value: Any) -> Any:
+        """The value of a plain option as its declared type, where it is one exactly."""
+        if field.type not in (bool, int, float, str) or type(value) is field.type:
+            return value
+        if (
+            field.type in (int, float)
+            and type(value) in (int, float)
+            and value == field.type(value)
+        ):
+            return field.type(value)
+        if field.type is str and isinstance(value, str):
+            return value
+        raise ModelError(
+            f"{type(self).__name__}: '{field.name}' is a {field.type.__name__}, got {value!r}"
+        )
 
     def _variable_names(self, field: Variable, given: Mapping[str, Any]) -> list[str]:
         value = given.get(field.name)

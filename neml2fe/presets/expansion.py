@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from neml2fe.errors import ModelError
-from neml2fe.implicit import DenseLU, ImplicitUpdate, Newton, NonlinearSystem
+from neml2fe.implicit import DenseLU, ImplicitUpdate, Newton, NewtonWithLineSearch, NonlinearSystem
 from neml2fe.models import REGISTRY, Model
 from neml2fe.models.fields import Field, OptionField, ParameterField, Variable
+from neml2fe.models.solid_mechanics.surrogate import Weights
 from neml2fe.types import TypedTensor
 
 SECTIONS = ("Tensors", "Models", "EquationSystems", "Solvers")
@@ -59,19 +60,20 @@ class Expansion:
         unknowns: list[str],
         residuals: list[str],
         predictor: Model | None,
+        line_search: bool = False,
         **tolerances: Any,
     ) -> Model:
         """An `ImplicitUpdate` of `rates`, with its system and its solver."""
         system = NonlinearSystem(rates, unknowns, residuals)
-        fields = {"model": rates, "unknowns": unknowns, "residuals": residuals}
+        fields: dict[str, Any] = {"model": rates, "unknowns": unknowns, "residuals": residuals}
         self.entries.append(
             Entry("EquationSystems", "system", "NonlinearSystem", fields, system),
         )
         linear = DenseLU()
-        solver = Newton(linear_solver=linear, **tolerances)
-        self.entries.append(
-            Entry("Solvers", "newton", "Newton", {"linear_solver": linear, **tolerances}, solver)
-        )
+        kind = NewtonWithLineSearch if line_search else Newton
+        fields = {"linear_solver": linear, **tolerances}
+        solver = kind(**fields)
+        self.entries.append(Entry("Solvers", "newton", kind.__name__, fields, solver))
         self.entries.append(Entry("Solvers", "lu", "DenseLU", {}, linear))
         given = {} if predictor is None else {"predictor": predictor}
         return self.model(
@@ -88,7 +90,13 @@ class Expansion:
 
     # -- writing ------------------------------------------------------------------------
     def text(self, name: str, fields: dict[str, Any]) -> str:
-        """The deck, whose last model is the `ComposedModel` called `name` of these `fields`."""
+        """The deck, whose last model is the `ComposedModel` called `name` of these `fields`.
+
+        Raises `ModelError` when a deck cannot say what one of the models is.
+        """
+        for entry in self.entries:
+            if entry.section == "Models":
+                _require_complete(entry)
         last = Entry("Models", name, "ComposedModel", fields, None)
         return _Writer(self.entries).write([*self.entries, last])
 
@@ -141,18 +149,28 @@ def describe(model: Model) -> Entry:
         elif isinstance(field, OptionField) and getattr(model, field.attribute) != field.default:
             fields[name] = getattr(model, field.attribute)
     fields = _live(model, fields)
-    kind = type(model)
-    if REGISTRY.get(kind.__name__) is kind:
-        again = kind(label=model.label, **fields)
-        old, new = model.state_dict(), again.state_dict()
-        specs = (model.input_spec, model.output_spec)
-        if (
-            specs == (again.input_spec, again.output_spec)
-            and list(old) == list(new)
-            and all(torch.equal(value, new[name]) for name, value in old.items())
-        ):
-            return Entry("Models", model.label, kind.__name__, fields, model)
-    raise ModelError(f"'{model.label}' ({kind.__name__}) cannot be written as a block of a deck")
+    entry = Entry("Models", model.label, type(model).__name__, fields, model)
+    _require_complete(entry)
+    return entry
+
+
+def _require_complete(entry: Entry) -> None:
+    """Raises `ModelError` unless the fields of a model's block give the very model."""
+    model = entry.made
+    cannot = f"'{model.label}' ({entry.type}) cannot be written as a block of a deck"
+    if REGISTRY.get(entry.type) is not type(model):
+        raise ModelError(cannot)
+    again = type(model)(label=model.label, **entry.fields)
+    old, new = model.state_dict(), again.state_dict()
+    lost = [n for n, value in old.items() if n not in new or not torch.equal(value, new[n])]
+    if lost and "weights" in model.fields:
+        raise ModelError(
+            f"{cannot}: its network is not that of a file; save the weights with "
+            "torch.save and give the file as 'weights'"
+        )
+    specs = (model.input_spec, model.output_spec)
+    if lost or list(old) != list(new) or specs != (again.input_spec, again.output_spec):
+        raise ModelError(cannot + (f", whose fields do not give {', '.join(lost)}" if lost else ""))
 
 
 class _Writer:
@@ -184,6 +202,8 @@ class _Writer:
     def word(self, value: Any, hint: str) -> str:
         if isinstance(value, str):
             return value
+        if isinstance(value, Weights):
+            return self.file(value, hint)
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, (int, float)):
@@ -194,6 +214,11 @@ class _Writer:
             self.names[id(value)] = value.label
             self.block(describe(value))
         return self.names[id(value)]
+
+    def file(self, value: Weights, hint: str) -> str:
+        if not value.file:
+            raise ModelError(f"'{hint}' cannot be written into a deck: the weights have no file")
+        return value.file
 
     def tensor(self, value: TypedTensor, hint: str) -> str:
         data = value.data.detach().cpu().double()

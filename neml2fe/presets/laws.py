@@ -7,24 +7,38 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from neml2fe.errors import ModelError, suggest
 from neml2fe.models import REGISTRY, Model
 from neml2fe.models.fields import Field, Input, Old, OptionField, Output, ParameterField
+from neml2fe.models.solid_mechanics.surrogate import Weights
 from neml2fe.types import Scalar, TypedTensor
 
-Lookup = Callable[[str, type[TypedTensor]], Any]
+# From a name and the kind of what it may name: a tensor's type, or `Model`, where None is no model.
+Lookup = Callable[[str, type], Any]
 Arguments = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Value:
-    """Kind of a preset's field that is given as parameters are: a number, a tensor, a model."""
+    """Kind of a preset's field that is given as parameters are: a number, a tensor, a model.
+    Numbers may have a `least` value."""
 
     type: type[TypedTensor] = Scalar
+    least: float | None = None
 
     @property
     def __name__(self) -> str:
         return self.type.__name__
+
+    def check(self, value: Any) -> None:
+        """Raises `ModelError` for numbers below the least."""
+        if self.least is None or value is None or isinstance(value, (str, Model)):
+            return
+        low = self.type(torch.as_tensor(getattr(value, "data", value))).data
+        if bool((low < self.least).any()):
+            raise ModelError(f"must be at least {self.least:g}, got {low.min().item():g}")
 
 
 @dataclass
@@ -125,7 +139,17 @@ class Role:
         if template is None and name in REGISTRY:
             template = Template(name)
         if template is None or template.type not in REGISTRY:
+            named = None if lookup is None or call.args or call.keywords else lookup(name, Model)
+            if named is not None:
+                return Law(named.label, type(named).__name__, model=named)
             raise ModelError(f"'{name}' is no law of {self.name}{suggest(name, self.known())}")
+        if any(
+            getattr(f, "type", None) is Weights for f in REGISTRY[template.type].fields.values()
+        ):
+            raise ModelError(
+                f"'{name}' is a neural network, which one line cannot say; write an inner block "
+                "with its 'weights', or give a model"
+            )
         kinds = _parameters(template)
         given: Arguments = {}
         words = [*zip(kinds, call.args, strict=False)]
@@ -140,18 +164,18 @@ class Role:
         return Law(name, template.type, {**template.fixed, **_fields(name, template, given)})
 
 
-def _parameters(template: Template) -> dict[str, type[TypedTensor]]:
-    """Types of a law's parameters by short name."""
+def _parameters(template: Template) -> dict[str, type]:
+    """Types of a law's parameters and plain options by short name."""
     if template.symbols:
         return dict.fromkeys(template.symbols, Scalar)
-    found: dict[str, type[TypedTensor]] = {}
+    found: dict[str, type] = {}
     for name, declared in REGISTRY[template.type].fields.items():
         if name in template.fixed or isinstance(declared, Old):
             continue
         if isinstance(declared, ParameterField):
             found[declared.symbol] = declared.type
-        elif isinstance(declared, OptionField) and declared.type in (int, float):
-            found[name] = Scalar
+        elif isinstance(declared, OptionField) and declared.type in (bool, int, float, str):
+            found[name] = declared.type
     return found
 
 
@@ -211,15 +235,33 @@ def _unreadable(text: str) -> ModelError:
     )
 
 
-def _value(node: ast.expr, text: str, kind: type[TypedTensor], lookup: Lookup | None) -> Any:
+def _value(node: ast.expr, text: str, kind: type, lookup: Lookup | None) -> Any:
+    if kind in (bool, str):
+        return _word(node, text, kind)
     if isinstance(node, ast.List):
         return [_value(item, text, kind, lookup) for item in node.elts]
-    sign = 1.0
+    whole, sign = node, 1
     while isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         sign = -sign if isinstance(node.op, ast.USub) else sign
         node = node.operand
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return sign * float(node.value)  # type: ignore[arg-type]
-    if isinstance(node, ast.Name) and sign > 0.0:
+        number = sign * float(node.value)  # type: ignore[arg-type]
+        if kind is not int:
+            return number
+        if number.is_integer():
+            return int(number)
+    elif isinstance(node, ast.Name) and whole is node and issubclass(kind, TypedTensor):
         return node.id if lookup is None else lookup(node.id, kind)
-    raise ModelError(f"expected a number or a name, got '{ast.unparse(node)}' in '{text}'")
+    wanted = {int: "an integer", float: "a number"}.get(kind, "a number or a name")
+    raise ModelError(f"expected {wanted}, got '{ast.unparse(whole)}' in '{text}'")
+
+
+def _word(node: ast.expr, text: str, kind: type) -> Any:
+    """A word, or `true` or `false`."""
+    word = node.id if isinstance(node, ast.Name) else getattr(node, "value", None)
+    if kind is str and isinstance(word, str):
+        return word
+    if kind is bool and (isinstance(word, bool) or word in ("true", "false")):
+        return word in (True, "true")
+    wanted = "a word" if kind is str else "true or false"
+    raise ModelError(f"expected {wanted}, got '{ast.unparse(node)}' in '{text}'")

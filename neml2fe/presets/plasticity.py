@@ -28,7 +28,7 @@ class PlasticPreset(ImplicitPreset, abstract=True):
     Without isotropic hardening no equivalent plastic strain is computed.
     """
 
-    yield_stress: Any = Option(Value(), "Initial yield stress")
+    yield_stress: Any = Option(Value(least=0.0), "Initial yield stress")
     isotropic_hardening: Any = Option(ISOTROPIC_HARDENING, "Growth of the surface", default=None)
     isotropic_recovery: Any = Option(ISOTROPIC_RECOVERY, "Its decay in time", default=None)
 
@@ -99,6 +99,11 @@ class _J2(PlasticPreset, abstract=True):
     kinematic_hardening: Any = Option(KINEMATIC_HARDENING, "Shift of the surface", default=None)
     kinematic_recovery: Any = Option(KINEMATIC_RECOVERY, "Its decay in time", default=None)
     equivalent_stress: Any = Option(EQUIVALENT_STRESS, "Measure of stress", default="von_mises")
+
+    @property
+    def line_search(self) -> bool:
+        """Other surfaces than the sphere of von Mises turn the direction of flow on the way."""
+        return self.laws("equivalent_stress")[0].type != "SR2Invariant"
 
     def back_stresses(self, deck: Expansion) -> Hardening:
         laws = [self.laws(f"kinematic_{part}") for part in ("hardening", "recovery")]

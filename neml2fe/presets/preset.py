@@ -32,6 +32,12 @@ class Preset(ComposedModel, abstract=True):
         # Members may be called as fields are, so the fields' values move out of their way.
         attributes = [f.attribute for f in self.fields.values() if isinstance(f, OptionField)]
         self.given = SimpleNamespace(**{a: self.__dict__.pop(a) for a in attributes})
+        for name, field in self.fields.items():
+            if isinstance(field, OptionField) and isinstance(field.type, Value):
+                try:
+                    field.type.check(getattr(self.given, field.attribute))
+                except ModelError as error:
+                    raise ModelError(f"{self.label}: {name}: {error.message}") from None
         self._deck = Expansion([self.label])
         self.models, self.additional_outputs = self.compose(self._deck)
         super().setup()
@@ -142,6 +148,11 @@ class ImplicitPreset(ElasticPreset, abstract=True):
     rel_tol: float = Option(float, "Newton: tolerance relative to the first residual", default=1e-8)
     max_its: int = Option(int, "Newton: iterations allowed", default=50)
 
+    @property
+    def line_search(self) -> bool:
+        """Whether every step of Newton's method needs a line search."""
+        return False
+
     def solve(
         self,
         deck: Expansion,
@@ -164,6 +175,8 @@ class ImplicitPreset(ElasticPreset, abstract=True):
             for name, rate in states.items()
         ]
         others = others or {}
+        if self.given.max_its < 1:
+            raise ModelError(f"{self.label}: max_its must be at least 1, got {self.given.max_its}")
         if guess is None:
             by_kind: dict[str, list[str]] = {}
             for name, rate in states.items():
@@ -174,6 +187,7 @@ class ImplicitPreset(ElasticPreset, abstract=True):
             [*states, *others],
             [*(f"{name}_residual" for name in states), *others.values()],
             guess,
+            line_search=self.line_search,
             abs_tol=self.given.abs_tol,
             rel_tol=self.given.rel_tol,
             max_its=self.given.max_its,

@@ -22,7 +22,7 @@ class J2RadialReturn(ImplicitPreset):
     the direction of the elastic trial stress, so that the equivalent plastic strain is the only
     unknown (Wilkins 1964)."""
 
-    yield_stress: Any = Option(Value(), "Initial yield stress")
+    yield_stress: Any = Option(Value(least=0.0), "Initial yield stress")
     isotropic_hardening: Any = Option(ISOTROPIC_HARDENING, "Growth of the surface")
     flow: Any = Option(FLOW, "Viscous flow", default=None)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+
 from neml2fe.errors import ModelError
-from neml2fe.models.solid_mechanics.elasticity import SYMBOLS
+from neml2fe.models.solid_mechanics.elasticity import CONVERSIONS, SYMBOLS
 from neml2fe.presets.laws import Arguments, Law, Role, Template
+from neml2fe.types import Scalar
 
 _MODULI = tuple(SYMBOLS.values())
 
@@ -17,7 +22,37 @@ def _moduli(given: Arguments) -> Arguments:
     }
 
 
+def _isotropic(given: Arguments) -> Arguments:
+    _count("isotropic", "two", given)
+    values = {symbol: _number(value) for symbol, value in given.items()}
+    first, second = sorted(values, key=_MODULI.index)
+    if (a := values[first]) is not None and (b := values[second]) is not None:
+        for name, modulus in zip(("bulk", "shear"), CONVERSIONS[first, second](a, b), strict=True):
+            bad = ~((modulus.data > 0.0) & modulus.data.isfinite())
+            if bool(bad.any()):
+                raise ModelError(
+                    f"'{first}' and '{second}' give the {name} modulus "
+                    f"{modulus.data[bad][0].item():g}; it must be positive and finite"
+                )
+    return _moduli(given)
+
+
+def _number(value: Any) -> Scalar | None:
+    """A value that is known already; names of variables and models are None."""
+    if isinstance(value, (int, float)):
+        return Scalar(torch.tensor(float(value), dtype=torch.float64))
+    return value if isinstance(value, Scalar) else None
+
+
+def _count(law: str, number: str, given: Arguments) -> None:
+    if len(given) != {"two": 2, "three": 3}[number]:
+        raise ModelError(
+            f"'{law}' needs {number} of {', '.join(_MODULI)}, got {', '.join(given) or 'none'}"
+        )
+
+
 def _cubic(given: Arguments) -> Arguments:
+    _count("cubic", "three", given)
     return {"elastic_stiffness_tensor": Law("cubic", "CubicElasticityTensor", _moduli(given))}
 
 
@@ -31,7 +66,7 @@ def _branch(given: Arguments) -> Arguments:
 ELASTICITY = Role(
     "elasticity",
     {
-        "isotropic": Template("LinearIsotropicElasticity", symbols=_MODULI, fill=_moduli),
+        "isotropic": Template("LinearIsotropicElasticity", symbols=_MODULI, fill=_isotropic),
         "cubic": Template("GeneralElasticity", symbols=_MODULI, fill=_cubic),
         "general": Template("GeneralElasticity"),
     },

@@ -46,6 +46,7 @@ from neml2fe.types.functions import (
     vol,
     where,
 )
+from neml2fe.types.regions import linspace, logspace
 from neml2fe.types.rotations import MRP, MillerIndex, Quaternion
 from neml2fe.types.tensors import R2, SR2, SSR4, WR2, Scalar, Vec
 
@@ -87,8 +88,10 @@ __all__ = [
     "inner",
     "inv",
     "lift",
+    "linspace",
     "log",
     "log10",
+    "logspace",
     "macaulay",
     "maximum",
     "mean",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -75,16 +75,32 @@ class TypedTensor:
         return size
 
     @classmethod
-    def zeros(cls: type[Self], *batch: int, **options: Any) -> Self:
-        return cls(torch.zeros((*batch, *cls.BASE_SHAPE), **options))
+    def zeros(cls: type[Self], *batch: int | Sequence[int], **options: Any) -> Self:
+        return cls(torch.zeros((*_shape(batch), *cls.BASE_SHAPE), **options))
 
     @classmethod
-    def ones(cls: type[Self], *batch: int, **options: Any) -> Self:
-        return cls(torch.ones((*batch, *cls.BASE_SHAPE), **options))
+    def ones(cls: type[Self], *batch: int | Sequence[int], **options: Any) -> Self:
+        return cls(torch.ones((*_shape(batch), *cls.BASE_SHAPE), **options))
 
     @classmethod
-    def full(cls: type[Self], value: float, *batch: int, **options: Any) -> Self:
-        return cls(torch.full((*batch, *cls.BASE_SHAPE), value, **options))
+    def empty(cls: type[Self], *batch: int | Sequence[int], **options: Any) -> Self:
+        return cls(torch.empty((*_shape(batch), *cls.BASE_SHAPE), **options))
+
+    @classmethod
+    def zeros_like(cls: type[Self], other: TypedTensor) -> Self:
+        """Zeros with the batch, sub-batch, dtype and device of `other`."""
+        outer = other.batch_shape + other.sub_batch_shape
+        return cls(other.data.new_zeros((*outer, *cls.BASE_SHAPE)), other.sub_batch_ndim)
+
+    @classmethod
+    def full(
+        cls: type[Self], *arguments: Any, fill_value: float | None = None, **options: Any
+    ) -> Self:
+        """`full(value, *batch)`, or `full(*batch, fill_value=value)`."""
+        value, batch = (
+            (fill_value, arguments) if fill_value is not None else (arguments[0], arguments[1:])
+        )
+        return cls(torch.full((*_shape(batch), *cls.BASE_SHAPE), value, **options))
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -100,7 +116,7 @@ class TypedTensor:
         """Reshaping of the batch dimensions: `x.batch.unsqueeze(-1)`, `x.batch.expand(5, 2)`."""
         return RegionView(self, 0, len(self.batch_shape), sub=False)
 
-    dynamic_batch = batch  # its name in NEML2's decks
+    dynamic_batch = batch  # its name in decks
 
     @property
     def sub_batch(self: Self) -> RegionView[Self]:
@@ -240,7 +256,17 @@ class RegionView(Generic[Self]):
 
     def flatten(self) -> Self:
         """The dimensions of a sub-batch as batch dimensions."""
-        return self.rewrap(self.tensor.data, -self.ndim)
+        return self.retag(0)
+
+    def retag(self, n: int) -> Self:
+        """The same data with a sub-batch of `n` dimensions."""
+        return self.tensor.with_sub_batch_ndim(n)
+
+    def expand_at(self, size: int, dim: int = 0) -> Self:
+        """A new dimension of `size` equal entries before dimension `dim`."""
+        axis = self.axis(dim, self.ndim + 1)
+        data = self.tensor.data.unsqueeze(axis)
+        return self.rewrap(data.expand(*data.shape[:axis], size, *data.shape[axis + 1 :]), 1)
 
     def __getitem__(self, index: Any) -> Self:
         index = index if isinstance(index, tuple) else (index,)
@@ -250,6 +276,14 @@ class RegionView(Generic[Self]):
             (*(slice(None),) * self.start, *index, *tail, *(slice(None),) * rest)
         ]
         return self.rewrap(data, data.ndim - self.tensor.data.ndim)
+
+
+def _shape(batch: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
+    """`(5, 2)` of `zeros(5, 2)` as of `zeros((5, 2))`."""
+    flat: list[int] = []
+    for part in batch:
+        flat += [part] if isinstance(part, int) else list(part)
+    return tuple(flat)
 
 
 def aligned(*values: TypedTensor) -> tuple[list[torch.Tensor], int]:

@@ -2,6 +2,7 @@
 
 Functions with a kink (norm, macaulay) are differentiable everywhere: at the kink they
 return one element of the subdifferential, zero, in every order of differentiation.
+NaN passes through every function: special branches are those where `x <= 0`, false for NaN.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ def pow(base: Scalar, exponent: Scalar | float) -> Scalar:
 
 def heaviside(x: Scalar) -> Scalar:
     """1 for x > 0, else 0."""
-    return x.like((x.data > 0).to(x.dtype))
+    return x.like(torch.where(torch.isnan(x.data), x.data, (x.data > 0).to(x.dtype)))
 
 
 def macaulay(x: Scalar) -> Scalar:
     """<x> = max(x, 0), with derivative 0 at x = 0."""
-    return x.like(torch.where(x.data > 0, x.data, torch.zeros_like(x.data)))
+    return x.like(torch.where(x.data <= 0, torch.zeros_like(x.data), x.data))
 
 
 def where(condition: torch.Tensor, a: T, b: T) -> T:
@@ -56,13 +57,15 @@ def where(condition: torch.Tensor, a: T, b: T) -> T:
 
 
 def minimum(a: Scalar, b: Scalar) -> Scalar:
-    """The smaller one; at a tie the derivative is that of `a`."""
-    return where(a <= b, a, b)
+    """The smaller one, NaN if one is; at a tie the derivative is that of `a`."""
+    (x, y), n = aligned(a, b)
+    return Scalar(torch.where((x <= y) | torch.isnan(x), x, y), n)
 
 
 def maximum(a: Scalar, b: Scalar) -> Scalar:
-    """The larger one; at a tie the derivative is that of `a`."""
-    return where(a >= b, a, b)
+    """The larger one, NaN if one is; at a tie the derivative is that of `a`."""
+    (x, y), n = aligned(a, b)
+    return Scalar(torch.where((x >= y) | torch.isnan(x), x, y), n)
 
 
 def clamp(x: Scalar, lower: float | None = None, upper: float | None = None) -> Scalar:
@@ -101,9 +104,9 @@ def norm(x: TypedTensor) -> Scalar:
     """Frobenius norm; its derivatives at x = 0 are zero instead of NaN."""
     total = norm_sq(x)
     square = total.data
-    positive = square > 0
-    safe = torch.where(positive, square, torch.ones_like(square))
-    return total.like(torch.where(positive, torch.sqrt(safe), torch.zeros_like(square)))
+    zero = square <= 0
+    safe = torch.where(zero, torch.ones_like(square), square)
+    return total.like(torch.where(zero, torch.zeros_like(square), torch.sqrt(safe)))
 
 
 def outer(a: SR2, b: SR2) -> SSR4:

@@ -49,7 +49,7 @@ class MRP(TypedTensor):
             (Scalar(torch.tan(theta.to(unit.dtype).data / 4.0), theta.sub_batch_ndim)) * unit
         )
 
-    from_axis_angle_standard = from_axis_angle  # the same rotation, by NEML2's other name
+    from_axis_angle_standard = from_axis_angle  # its other name
 
     @classmethod
     def from_euler_angles(cls, phi1: Any, Phi: Any, phi2: Any, degrees: bool = False) -> MRP:
@@ -93,13 +93,17 @@ class MRP(TypedTensor):
 
     @classmethod
     def rotation_from_to(cls, start: Vec, end: Vec) -> MRP:
-        """The shortest rotation that turns direction `start` to `end`."""
+        """The shortest rotation that turns direction `start` to `end`; between opposite
+        directions, half a turn about one of the axes perpendicular to them."""
         (a, b), n = aligned(start, end)
         a = a / torch.linalg.vector_norm(a, dim=-1, keepdim=True)
         b = b / torch.linalg.vector_norm(b, dim=-1, keepdim=True)
-        cosine = (a * b).sum(-1, keepdim=True)
-        axis = torch.linalg.cross(*torch.broadcast_tensors(a, b))
-        q = torch.cat([1.0 + cosine, axis], dim=-1)
+        a, total = torch.broadcast_tensors(a, a + b)
+        square = (total * total).sum(-1, keepdim=True)  # 2 (1 + cosine), without cancellation
+        q = torch.cat([0.5 * square, torch.linalg.cross(a, total)], dim=-1)
+        least = torch.eye(3, dtype=a.dtype, device=a.device)[a.abs().argmin(-1)]
+        half_turn = torch.cat([0.0 * square, torch.linalg.cross(a, least)], dim=-1)
+        q = torch.where(square < (8.0 * torch.finfo(a.dtype).eps) ** 2, half_turn, q)
         return cls.from_quaternion(
             Quaternion(q / torch.linalg.vector_norm(q, dim=-1, keepdim=True), n)
         )

@@ -24,7 +24,7 @@ def extreme_principal(a: SR2, largest: bool | torch.Tensor) -> tuple[Scalar, SR2
     and b the coupling to it; b is zero and only its derivatives count.
     """
     matrix = a.to_r2().data
-    _, ascending = torch.linalg.eigh(matrix.detach())
+    _, ascending = torch.linalg.eigh(_finite(matrix.detach()))
     top = torch.as_tensor(largest, device=matrix.device)[..., None, None]
     basis = torch.where(top, ascending[..., [2, 0, 1]], ascending)
     turned = basis.mT @ matrix @ basis
@@ -43,9 +43,26 @@ def extreme_principal(a: SR2, largest: bool | torch.Tensor) -> tuple[Scalar, SR2
     return Scalar(value, a.sub_batch_ndim), a.like(projection)
 
 
+def principal_values(a: SR2) -> list[Scalar]:
+    """Of `a`, ascending, without derivatives; NaN at points where `a` is not finite."""
+    matrix = a.to_r2().data.detach()
+    values = torch.linalg.eigvalsh(_finite(matrix))
+    known = torch.isfinite(matrix).all(-1).all(-1)
+    return [
+        Scalar(torch.where(known, value, torch.nan), a.sub_batch_ndim)
+        for value in values.unbind(-1)
+    ]
+
+
+def _finite(matrix: torch.Tensor) -> torch.Tensor:
+    """Zero in place of matrices that are not finite: one of them would fail the whole batch."""
+    known = torch.isfinite(matrix).all(-1).all(-1)[..., None, None]
+    return torch.where(known, matrix, torch.zeros_like(matrix))
+
+
 def even_power(square: Scalar, a: Scalar) -> Scalar:
     """|x|^a from x^2 for a >= 2, twice differentiable in x also at x = 0."""
-    positive = square > 0.0
+    positive = ~(square <= 0.0)
     power = where(positive, square, 1.0 + 0.0 * square) ** (0.5 * a)
     limit = where(a.data == 2.0, square + 0.0 * a, 0.0 * (square + a))
     return where(positive, power, limit)
@@ -58,7 +75,7 @@ def pair_power(xx: Scalar, yy: Scalar, a: Scalar) -> Scalar:
     has steep derivatives that cancel; its tenth term is below round-off.
     """
     large, small = maximum(xx, yy), minimum(xx, yy)
-    positive = large > 0.0
+    positive = ~(large <= 0.0)
     large = where(positive, large, 1.0 + 0.0 * large)
     ratio = small / large
     series = term = 1.0 + 0.0 * (a * ratio)

@@ -40,6 +40,11 @@ class Scalar(TypedTensor):
         return cls(torch.linspace(start, end, steps, **options))
 
     @classmethod
+    def arange(cls, *bounds: float, **options: Any) -> Scalar:
+        options.setdefault("dtype", torch.get_default_dtype())
+        return cls(torch.arange(*bounds, **options))
+
+    @classmethod
     def logspace(cls, start: float, end: float, steps: int, **options: Any) -> Scalar:
         return cls(torch.logspace(start, end, steps, **options))
 
@@ -183,19 +188,39 @@ class SSR4(TypedTensor):
 
     @classmethod
     def identity(cls, **options: Any) -> SSR4:
+        """1 (x) 1, as decks know it; the identity on symmetric tensors is `identity_sym`."""
+        one = SR2.identity(**options).data
+        return cls(torch.outer(one, one))
+
+    @classmethod
+    def identity_sym(cls, **options: Any) -> SSR4:
         """The symmetric identity: I : a = a."""
         return cls(torch.eye(6, **options))
 
     @classmethod
     def identity_vol(cls, **options: Any) -> SSR4:
         """The volumetric projector: J : a = tr(a)/3 1."""
-        one = SR2.identity(**options).data
-        return cls(torch.outer(one, one) / 3.0)
+        return cls(cls.identity(**options).data / 3.0)
 
     @classmethod
     def identity_dev(cls, **options: Any) -> SSR4:
         """The deviatoric projector: K : a = dev(a)."""
-        return cls(cls.identity(**options).data - cls.identity_vol(**options).data)
+        return cls(cls.identity_sym(**options).data - cls.identity_vol(**options).data)
+
+    @classmethod
+    def identity_C1(cls, **options: Any) -> SSR4:
+        """Cubic symmetry, the part of C_1111: ones at 11, 22, 33 of the diagonal."""
+        return cls(torch.diag(torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], **options)))
+
+    @classmethod
+    def identity_C2(cls, **options: Any) -> SSR4:
+        """Cubic symmetry, the part of C_1122: ones between different normal components."""
+        return cls(cls.identity(**options).data - cls.identity_C1(**options).data)
+
+    @classmethod
+    def identity_C3(cls, **options: Any) -> SSR4:
+        """Cubic symmetry, the part of C_2323: ones at 23, 13, 12 of the diagonal."""
+        return cls(cls.identity_sym(**options).data - cls.identity_C1(**options).data)
 
     @classmethod
     def isotropic(cls, bulk: Scalar, shear: Scalar) -> SSR4:

@@ -191,6 +191,10 @@ def test_an_override(neml2fe: Call) -> None:
     [
         (["modell"], "no model 'modell'; did you mean 'model'?"),
         (["--set", "Models/isoharden/saturation_rate=fast"], "expected a number, got 'fast'"),
+        (
+            ["--set", "Models/isoharden/saturation_rate=VONMISES"],
+            "got 'VONMISES', which is no block",
+        ),
         (["--set", "Drivers/driver/model=modell"], "no block [Models/modell]"),
         (["--set", "Drivers/driver/prescribed_time=strains"], "is a SR2, not a Scalar"),
         (["--figure", "graph.txt"], "a figure is a .png, .pdf or .svg file"),

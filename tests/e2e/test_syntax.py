@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from e2e_runs import Ended
 
 from neml2fe.input import Input
@@ -18,6 +20,7 @@ from neml2fe.inspection.example_values import VALUES
 from neml2fe.inspection.examples import block_name, example
 from neml2fe.inspection.types import TypeInfo, catalog
 from neml2fe.models import REGISTRY
+from neml2fe.models.solid_mechanics.surrogate import Perceptron
 
 CATALOG = Path(__file__).parents[2] / "docs" / "catalog"
 TYPES = catalog()
@@ -54,12 +57,39 @@ def test_every_example_builds(
     rows = [",".join(names), *(",".join([str(k)] * len(names)) for k in range(2))]
     (tmp_path / "history.csv").write_text("\n".join(rows) + "\n")
     monkeypatch.chdir(tmp_path)
+    inputs = 2  # of networks
+    torch.save(Perceptron([inputs, 16, 16, 1]).state_dict(), "weights.pt")
     text = example(info)
     source = Input(parse_deck(text, "example.i"))
     assert source.get(info.section, block_name(info)) is not None
     required = {field.name for field in info.fields if field.required}
     given = source.deck.block(info.section, block_name(info)).fields
     assert required <= set(given) and len(text.splitlines()) <= 45
+
+
+BOUNDS = {
+    "poissons_ratio": (-1.0, 0.499),
+    "friction_angle": (0.0, 89.0),
+    "dilatancy_angle": (0.0, 89.0),
+    "youngs_modulus": (1e3, 1e6),
+    "q1": (1.0, 2.0),
+    "mode_mixity": (0.0, 1.0),
+    "phase_fraction": (0.0, 1.0),
+    "initial_strain": (0.0, 0.1),
+}
+EXPONENTS = {"HosfordStress": (6, 8), "Yld2000Stress": (6, 8), "SwiftIsotropicHardening": (0, 1)}
+
+
+def test_examples_are_physical() -> None:
+    seen = set()
+    for info in TYPES:
+        bounds = BOUNDS | {"exponent": EXPONENTS.get(info.type, (0, 100))}
+        for name, text in re.findall(r"^ +(\w+) = (\S+)$", example(info), re.MULTILINE):
+            if name in bounds and info.group != "Presets":
+                low, high = bounds[name]
+                assert low <= float(text) <= high, (info.type, name)
+                seen.add(name)
+    assert seen >= BOUNDS.keys()
 
 
 def test_no_example_is_left_over() -> None:
@@ -161,3 +191,4 @@ def test_json(neml2fe: Callable[..., Ended]) -> None:
 def test_a_type_that_is_not_there(neml2fe: Callable[..., Ended]) -> None:
     ended = neml2fe("syntax", "VoceHardening")
     ended.refused("no type 'VoceHardening'; did you mean 'VoceIsotropicHardening'?")
+    neml2fe("syntax", "Chabochee").refused("known: ChabochePlasticHardening,")

@@ -285,8 +285,6 @@ ATTACKS = [
     "x.grad_fn",
     "torch.add(x, x, out=x)",
     "torch.ones(**{'size': 3})",
-    "x[0] = 1\nresult = x",
-    "x += 1\nresult = x",
     "x.data = 1\nresult = x",
     "del x\nresult = 1",
     "global x\nresult = 1",

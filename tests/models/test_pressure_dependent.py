@@ -286,9 +286,29 @@ def test_as_a_material(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_errors(name: str) -> None:
-    for fields, said in (({"friction_angle": 0.0}, "friction"), ({"dilatancy_angle": -1.0}, "dil")):
+    for fields, said in (
+        ({"friction_angle": 0.0}, "friction_angle"),
+        ({"dilatancy_angle": -1.0}, "dilatancy_angle"),
+        ({"hardening_modulus": -1.0}, "hardening_modulus"),
+        ({"youngs_modulus": 0.0}, "youngs_modulus"),
+        ({"poissons_ratio": 0.5}, "poissons_ratio"),
+        ({"poissons_ratio": 2.0}, "poissons_ratio"),
+        ({"poissons_ratio": f64([0.3, -1.0])}, "poissons_ratio.* got nu = -1"),
+    ):
         with pytest.raises(ModelError, match=said):
             make(name, **{**SOIL, **fields})
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_point_that_is_not_finite_spoils_no_other(name: str, bad: float) -> None:
+    model, good = make(name, **SOIL), torch.stack(list(STATES.values()))
+    spoiled = torch.cat([good, good[:1].clone()])
+    spoiled[-1, 3] = bad
+    expected, found = results(model, good), results(model, spoiled)
+    for output, values in found.items():
+        assert np.array_equal(values[:-1], expected[output])
+        assert not np.isfinite(values[-1]).all()
 
 
 def test_a_tie_of_branches_is_continuous() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from rungs_beyond import ELASTIC, JOHNSON_COOK, plastic_update
 from scipy.optimize import brentq
 
 import neml2fe.models as m
+from neml2fe.errors import ModelError
 from neml2fe.models import ComposedModel, Model, value_and_jacobian
 
 
@@ -28,6 +30,7 @@ def test_ludwik(n: float) -> None:
         assert curve(model, ep) == pytest.approx((300.0 * ep**n, 300.0 * n * ep ** (n - 1.0)))
     at_zero = curve(model, 0.0)  # of the parabola; exact for n = 1
     assert at_zero == pytest.approx((0.0, 300.0 * (2.0 - n) * 1e-6 ** (n - 1.0)))
+    assert curve(model, -1e-2) == pytest.approx((-1e-2 * at_zero[1], at_zero[1]))  # the tangent
     below, above = curve(model, 1e-6 * (1 - 1e-9)), curve(model, 1e-6 * (1 + 1e-9))
     assert below == pytest.approx(above, rel=1e-8)  # value and slope are continuous
 
@@ -60,7 +63,7 @@ def test_johnson_cook_factor(rate: float, T: float, factor: float) -> None:
 
 
 def test_johnson_cook_without_rate_or_temperature() -> None:
-    model = m.JohnsonCookFactor(temperature="T", melting_temperature=2.0)
+    model = m.JohnsonCookFactor(temperature="T", reference_temperature=0.0, melting_temperature=2.0)
     assert list(model.input_spec) == ["T"]
     assert float(model(f64(0.5)).data.detach()) == pytest.approx(0.75)
     smooth = m.JohnsonCookFactor(
@@ -68,6 +71,32 @@ def test_johnson_cook_without_rate_or_temperature() -> None:
     )
     assert float(smooth(f64(0.0)).data.detach()) == 1.0
     assert float(smooth(f64(3.0)).data.detach()) == pytest.approx(1.0 + 0.1 * math.log(4.0))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"rate_sensitivity": 0.1}, "'rate_sensitivity' has no effect"),
+        ({"reference_rate": 0.1}, "'reference_rate' has no effect"),
+        ({"smooth": True}, "'smooth' has no effect"),
+        ({"thermal_exponent": 1.1}, "'thermal_exponent' has no effect"),
+        ({"melting_temperature": 1800.0}, "'melting_temperature' has no effect"),
+        ({"equivalent_plastic_strain_rate": "rate"}, "needs the field 'rate_sensitivity'"),
+        ({"temperature": "T", "reference_temperature": 290.0}, "the field 'melting_temperature'"),
+        ({"temperature": "T", "melting_temperature": 1800.0}, "the field 'reference_temperature'"),
+        ({**JOHNSON_COOK, "melting_temperature": 290.0}, "must be above"),
+        ({**JOHNSON_COOK, "reference_rate": 0.0}, "'reference_rate' must be positive"),
+    ],
+)
+def test_johnson_cook_errors(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        m.JohnsonCookFactor(**fields)
+
+
+@pytest.mark.parametrize("cls", [m.LudwikIsotropicHardening, m.SwiftIsotropicHardening])
+def test_initial_strain_must_be_positive(cls: type[Model]) -> None:
+    with pytest.raises(ModelError, match=r"'initial_strain' must be positive, got e.* = 0"):
+        cls(strength=300.0, exponent=0.3, initial_strain=0.0)
 
 
 @pytest.mark.parametrize("dt", [1e-4, 1e-2, 1.0])

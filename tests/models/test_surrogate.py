@@ -14,7 +14,7 @@ import neml2fe
 import neml2fe.models as m
 from neml2fe.errors import Error, ModelError
 from neml2fe.models import Model
-from neml2fe.models.solid_mechanics.surrogate import Perceptron
+from neml2fe.models.solid_mechanics.surrogate import Perceptron, Weights
 
 EP = "equivalent_plastic_strain"
 
@@ -154,12 +154,12 @@ def test_a_deck_reads_weights(tmp_path: Path) -> None:
     perceptron = Perceptron([1, 5, 3, 1], "softplus", monotone=True)
     file = tmp_path / "weights.pt"
     torch.save(perceptron.state_dict(), file)
-    fields = f"""layers = '5 3'
+    fields = """layers = '5 3'
     activation = softplus
     monotone = true
     output_scale = 40
     scales = 0.01
-    weights = '{file}'"""
+    weights = weights.pt"""
     source = neml2fe.load_input(deck_with(tmp_path, fields))
     model = source.get_model("isoharden")
     ep = torch.linspace(0.0, 0.1, 5, dtype=torch.float64)
@@ -180,25 +180,32 @@ class Bomb:
         return (Path.touch, (Path("exploded"),))
 
 
+def refusal(tmp_path: Path, fields: str) -> str:
+    with pytest.raises(Error, match=r"network\.i:\d+") as caught:
+        neml2fe.load_input(deck_with(tmp_path, fields)).get_model("isoharden")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
 def test_weights_that_do_not_fit_or_are_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "weights.pt"
     torch.save(Perceptron([1, 5, 1]).state_dict(), file)
-    with pytest.raises(ModelError, match="no file of the weights"):
-        m.NeuralScalar(from_=["x"], to="y", layers=[4], weights=str(file))
-    with pytest.raises(ModelError, match=r"absent\.pt"):
-        m.NeuralScalar(from_=["x"], to="y", weights="absent.pt")
+    given = "weights = weights.pt"
+    assert "none of a network with the layers [4]" in refusal(tmp_path, f"layers = 4\n{given}")
+    with pytest.raises(ModelError, match="none of a network"):
+        m.NeuralScalar(from_=["x"], to="y", layers=[4], weights=Weights({}))
+    assert "there is no file" in refusal(tmp_path, "weights = absent.pt")
+    assert "the field 'weights' is missing" in refusal(tmp_path, "layers = 5")
     file.write_bytes(b"no archive")
-    with pytest.raises(ModelError, match="no file of the weights"):
-        m.NeuralScalar(from_=["x"], to="y", weights=str(file))
+    assert "is no file of weights" in refusal(tmp_path, given)
+    torch.save([1.0], file)
+    assert "holds no weights by name" in refusal(tmp_path, given)
     torch.save({"layers.0.weight": Bomb()}, file)
-    with pytest.raises(ModelError, match="no file of the weights"):
-        m.NeuralScalar(from_=["x"], to="y", weights=str(file))
+    assert "is no file of weights" in refusal(tmp_path, given)
     assert not (tmp_path / "exploded").exists()
-    with pytest.raises(Error, match=r"network\.i:\d+"):
-        neml2fe.load_input(deck_with(tmp_path, "weights = absent.pt")).get_model("isoharden")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from cases import COMBINED, ISOTROPIC, steel
 
+import neml2fe.models as m
 from neml2fe import presets
 from neml2fe.errors import Error, InputError, ModelError
 
@@ -65,7 +67,15 @@ def test_a_name_that_is_no_block() -> None:
             "one law of elasticity",
         ),
         (ISOTROPIC, ISOTROPIC.replace("0.3", "0.7"), "must be positive and finite"),
-        (ISOTROPIC, "elasticity = 'isotropic(E = 1)'", "needs? two"),
+        (ISOTROPIC, "elasticity = 'isotropic(E = 1)'", r":5: .* elasticity: 'isotropic' needs two"),
+        (ISOTROPIC, ISOTROPIC.replace("200e3", "-1"), ":5: .* elasticity: 'E' and 'nu' give the"),
+        (
+            ISOTROPIC,
+            "elasticity = 'cubic(E = 1, nu = 0.3)'",
+            ":5: .* elasticity: 'cubic' needs three",
+        ),
+        ("yield_stress = 100", "yield_stress = -1", ":6: .* yield_stress: must be at least 0"),
+        (VOCE, VOCE + "\n max_its = 0", "max_its must be at least 1"),
         (VOCE, VOCE + "\n thermal_expansion = 1e-5", "go together"),
         (VOCE, VOCE + "\n orientation = 'axes'", "'axes'|no orientation"),
         (VOCE, VOCE + "\n isotropic_recovery = 'power(tau = 1, n = 2)'", "rate form; voce is none"),
@@ -109,6 +119,39 @@ def test_branches_are_maxwell_elements() -> None:
     branches = presets.Law("x", "GeneralizedMaxwellElement", {"equilibrium_modulus": 1.0})
     with pytest.raises(ModelError, match="with moduli and viscosities"):
         presets.GeneralizedMaxwell(elasticity="isotropic(1, 0.3)", branches=branches)
+
+
+YLD = "yld2004(cp = {0}, cs = {0}, exponent = {1})"
+
+
+def test_an_option_in_one_line_keeps_its_type() -> None:
+    ones = [1.0] * 9
+    fields = {"elasticity": "isotropic(200e3, 0.3)", "yield_stress": 100}
+    for text, kept in (("8", 8), ("6.0", 6)):
+        law = YLD.format(ones, text)
+        model = presets.J2Plasticity(equivalent_stress=law, **fields)
+        (found,) = [m for m in model.modules() if type(m).__name__ == "Yld2004Stress"]
+        assert found.exponent == kept and isinstance(found.exponent, int)
+        mandel = torch.tensor([100.0, 0.0, 0.0, 0.0, 0.0, 0.0], dtype=torch.float64)
+        assert abs(float(found(mandel).data.detach()) - 100.0) < 1e-9
+    for text in ("8.5", "name"):
+        with pytest.raises(InputError, match=WHERE.format(4, "equivalent_stress") + "expected an"):
+            law = YLD.format(ones, text)
+            steel(f"type = J2Plasticity\n equivalent_stress = '{law}'")
+    role = presets.Role("test", {}, ("johnson_cook_factor",), ("temperature",))
+    (law_,) = role.read("JohnsonCookFactor(smooth = true)")
+    assert law_.fields == {"smooth": True}
+    with pytest.raises(ModelError, match="expected true or false, got '2'"):
+        role.read("JohnsonCookFactor(smooth = 2)")
+
+
+def test_options_of_a_model_have_their_type() -> None:
+    ones = [1.0] * 9
+    made = m.Yld2004Stress(c_prime=ones, c_second=ones, exponent=8.0)
+    assert isinstance(made.exponent, int)
+    for bad in (8.5, "8", True):
+        with pytest.raises(ModelError, match="'exponent' is a int, got"):
+            m.Yld2004Stress(c_prime=ones, c_second=ones, exponent=bad)
 
 
 def test_other_objects_are_no_laws() -> None:

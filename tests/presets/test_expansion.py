@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ from neml2fe.input import Input
 from neml2fe.input.reader import parse_deck
 from neml2fe.material import Material
 from neml2fe.models import Model
+from neml2fe.models import NeuralIsotropicHardening as Neural  # type: ignore[attr-defined]
 from neml2fe.models import VoceIsotropicHardening as Voce  # type: ignore[attr-defined]
+from neml2fe.models.solid_mechanics.surrogate import Perceptron
 from neml2fe.presets import Preset
 
 TABLE = """
@@ -154,6 +157,77 @@ def test_the_expansion_follows_trained_parameters_and_copies() -> None:
     assert_same(model, again(model))
     assert_same(twin, again(twin))
     assert model.expansion() != twin.expansion()
+
+
+BLOCK = """
+[Models]
+  [h]
+    type = VoceIsotropicHardening
+    saturated_hardening = 100
+    saturation_rate = 1.2
+  []
+[]
+"""
+
+
+def test_a_law_may_name_a_block() -> None:
+    text = COMBINED.replace("voce(R = 100, d = 1.2)", "h")
+    model = steel(text, BLOCK)
+    assert isinstance(model, Preset)
+    assert_same(model, again(model))
+    for a, b in zip(history(model), history(steel(COMBINED)), strict=True):
+        assert torch.equal(a, b)
+
+
+NEURAL = """
+    type = J2Plasticity
+    elasticity = 'isotropic(E = 200e3, nu = 0.3)'
+    yield_stress = 100
+    [isotropic_hardening]
+      type = NeuralIsotropicHardening
+      from = equivalent_plastic_strain
+      output_scale = 80
+      scales = 0.01
+      monotone = true
+      weights = weights.pt
+    []
+"""
+
+
+def test_the_expansion_of_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(4)
+    torch.save(Perceptron([1, 16, 16, 1], monotone=True).state_dict(), "weights.pt")
+    model = steel(NEURAL)
+    assert isinstance(model, Preset)
+    assert_same(model, again(model))
+    with torch.no_grad():
+        next(p for n, p in model.named_parameters() if n.endswith("layers_0_bias")).add_(0.1)
+    with pytest.raises(ModelError, match="its network is not that of a file"):
+        model.expansion()
+    law = Neural(from_=["equivalent_plastic_strain"], scales=[0.01], label="net")
+    made = presets.J2RadialReturn(
+        elasticity="isotropic(200e3, 0.3)", yield_stress=100, isotropic_hardening=law
+    )
+    with pytest.raises(ModelError, match="its network is not that of a file"):
+        made.expansion()
+    with pytest.raises(ModelError, match="which one line cannot say"):
+        presets.J2RadialReturn(
+            elasticity="isotropic(200e3, 0.3)",
+            yield_stress=100,
+            isotropic_hardening="NeuralIsotropicHardening(R = 1)",
+        )
+
+
+@pytest.mark.parametrize(
+    ("law", "solver"),
+    [("von_mises", "Newton"), ("hosford(a = 8)", "NewtonWithLineSearch")],
+)
+def test_other_surfaces_search_along_the_line(law: str, solver: str) -> None:
+    model = steel(f"{CASES['plastic']}\n equivalent_stress = '{law}'")
+    assert isinstance(model, Preset)
+    assert f"type = {solver}\n" in model.expansion()
+    assert_same(model, again(model))
 
 
 def test_a_model_that_no_deck_can_say_is_refused() -> None:

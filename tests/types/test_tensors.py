@@ -121,7 +121,7 @@ def test_fill_follows_the_default_dtype() -> None:
 def test_fourth_order_identities() -> None:
     x = SR2(randn(5, 6))
     options = {"dtype": torch.float64}
-    assert close((SSR4.identity(**options) @ x).data, x.data)
+    assert close((SSR4.identity_sym(**options) @ x).data, x.data)
     assert close((SSR4.identity_vol(**options) @ x).data, types.vol(x).data)
     assert close((SSR4.identity_dev(**options) @ x).data, types.dev(x).data)
     vol, dev = SSR4.identity_vol(**options), SSR4.identity_dev(**options)
@@ -365,3 +365,17 @@ def test_elementwise_functions(pair: list[float]) -> None:
     for name in ("sin", "cos", "tanh", "atan"):
         reference = {"atan": np.arctan}.get(name) or getattr(np, name)
         same(getattr(types, name)(a), reference(pair[0]))
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1.0, 3.0, np.pi - 1e-7, np.pi - 1e-12, np.pi])
+def test_rotation_from_to(angle: float) -> None:
+    """Also of opposite directions, by half a turn about any perpendicular axis."""
+    start = torch.cat([torch.eye(3, dtype=torch.float64), randn(5, 3)])
+    unit = start / start.norm(dim=-1, keepdim=True)
+    across = torch.linalg.cross(unit, randn(8, 3))
+    across = across / across.norm(dim=-1, keepdim=True)
+    end = np.cos(angle) * unit + np.sin(angle) * across if angle < np.pi else -unit
+    turn = MRP.rotation_from_to(Vec(2.0 * start), Vec(3.0 * end))
+    assert float((types.rotate(Vec(unit), turn).data - end).abs().max()) < 1e-14
+    turned = 4.0 * np.arctan(turn.data.norm(dim=-1).numpy())
+    np.testing.assert_allclose(turned, angle, rtol=0.0, atol=1e-14)

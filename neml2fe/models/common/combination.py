@@ -65,7 +65,7 @@ class WR2LinearCombination(LinearCombination, tensor=WR2): ...
 class ScalarPNorm(Weighted):
     r"""$y = (\sum_i w_i |x_i|^p + \epsilon)^{1/p}$.
 
-    The machine precision $\epsilon$ is NEML2's: it keeps the root differentiable at zero. A
+    The machine precision $\epsilon$ keeps the root differentiable at zero. A
     variable at zero contributes nothing, nor do its derivatives.
     """
 
@@ -83,6 +83,6 @@ class ScalarPNorm(Weighted):
 
     def _power(self, x: Scalar) -> Scalar:
         size = abs(x)
-        present = size > 0.0
+        present = ~(size <= 0.0)
         power = where(present, size, 1.0 + 0.0 * size) ** self._p
         return where(present, power, 0.0 * power)

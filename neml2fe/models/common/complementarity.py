@@ -6,7 +6,7 @@ import torch
 
 from neml2fe.models.fields import Input, Option, Output
 from neml2fe.models.model import Model
-from neml2fe.types import Scalar, sqrt, where
+from neml2fe.types import Scalar, minimum, sqrt, where
 
 
 class Complementarity(Model, abstract=True):
@@ -32,7 +32,7 @@ class FBComplementarity(Complementarity):
     def forward(self, a: Scalar, b: Scalar) -> Scalar:
         x, y = self.signed(a, b)
         square = x * x + y * y
-        positive = square > 0.0
+        positive = ~(square <= 0.0)
         root = sqrt(where(positive, square, square.like(torch.ones_like(square.data))))
         return x + y - where(positive, root, 0.0 * root)
 
@@ -42,4 +42,4 @@ class MinMapComplementarity(Complementarity):
 
     def forward(self, a: Scalar, b: Scalar) -> Scalar:
         x, y = self.signed(a, b)
-        return where(x < y, x, y)
+        return minimum(y, x)

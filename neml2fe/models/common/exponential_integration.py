@@ -13,8 +13,8 @@ class ExponentialTimeIntegration(Model, abstract=True):
     r"""$R_n$ turned by $\exp[(t - t_n)\,\dot s]$.
 
     `exponential` chooses the map from the rotation vector $w$ to modified Rodrigues parameters:
-    `exact`, $w \tan(|w|/4)/|w|$, or `NEML2`, $w \tan(|w|^2/2) / (2 |w|^2 \cos(|w|^2/2))$, which
-    that code uses. The two differ by $|w|^3/192$; the latter ends at $|w| = \sqrt\pi$.
+    `exact`, $w \tan(|w|/4)/|w|$, or `NEML2`, $w \tan(|w|^2/2) / (2 |w|^2 \cos(|w|^2/2))$, the
+    default. The two differ by $|w|^3/192$; the latter ends at $|w| = \sqrt\pi$.
     """
 
     exponential: str = Option(
@@ -56,7 +56,7 @@ class WR2ImplicitExponentialTimeIntegration(ExponentialTimeIntegration):
 
 
 def _increment(w: WR2) -> MRP:
-    """NEML2's map: tan(h) / (4 h cos(h)) w with h = |w|^2 / 2, by its series near zero."""
+    """The default map: tan(h) / (4 h cos(h)) w with h = |w|^2 / 2, by its series near zero."""
     h = 0.25 * norm_sq(w)  # of the tensor, which is twice that of the vector
     small = h < 1e-2
     safe = where(small, h.like(torch.ones_like(h.data)), h).data

@@ -1,4 +1,6 @@
-"""Effective stresses beyond von Mises: Hill, Hosford, Barlat; all equal to it where isotropic.
+"""Effective stresses beyond von Mises: Hill, Hosford, Barlat.
+
+Where isotropic, all equal the stress in uniaxial tension.
 
 Each takes the place of `SR2Invariant` with `VONMISES` in a yield function. With `orientation`,
 the stress is seen in material axes, which the rotation turns from those of the body.
@@ -11,6 +13,7 @@ import math
 import torch
 
 from neml2fe.errors import ModelError
+from neml2fe.models.common.checks import check, positive
 from neml2fe.models.fields import Input, Option, Output, Parameter
 from neml2fe.models.model import Model
 from neml2fe.types import MRP, SR2, Scalar, det, dev, inner, minimum, norm, rotate, sqrt, where
@@ -38,7 +41,7 @@ class _EffectiveStress(Model, abstract=True):
         s = dev(stress)
         size = norm(s)
         reference = torch.tensor(REFERENCE, dtype=s.dtype, device=s.device)
-        safe = where(size > 0.0, s, s.like(reference.expand(s.shape)))
+        safe = where(size <= 0.0, s.like(reference.expand(s.shape)), s)
         return size * self.of_direction(safe / norm(safe))
 
     def of_direction(self, s: SR2) -> Scalar:
@@ -55,6 +58,8 @@ class _EffectiveStress(Model, abstract=True):
 
 
 class _Hill48(_EffectiveStress, abstract=True):
+    """Hill's ellipsoid, from coefficients that the subclasses give in their own terms."""
+
     def coefficients(self) -> tuple[Scalar, ...]:
         """F, G, H, L, M, N."""
         raise NotImplementedError
@@ -78,6 +83,15 @@ class Hill48Stress(_Hill48):
     M = Parameter(Scalar, "M", "Coefficient of 2 s13^2", "1", default=1.5)
     N = Parameter(Scalar, "N", "Coefficient of 2 s12^2", "1")
 
+    def setup(self) -> None:
+        check(
+            self,
+            "F + H and F G + G H + H F must be positive, else the yield surface is not closed",
+            lambda f, g, h: (f + h > 0.0) & (f * g + g * h + h * f > 0.0),
+            ("F", "G", "H"),
+        )
+        positive(self, "L", "M", "N")
+
     def coefficients(self) -> tuple[Scalar, ...]:
         return self.F, self.G, self.H, self.L, self.M, self.N
 
@@ -92,6 +106,9 @@ class LankfordHill48Stress(_Hill48):
     r90 = Parameter(Scalar, "r90", "Lankford ratio along 2", "1")
     L = Parameter(Scalar, "L", "Coefficient of 2 s23^2", "1", default=1.5)
     M = Parameter(Scalar, "M", "Coefficient of 2 s13^2", "1", default=1.5)
+
+    def setup(self) -> None:
+        positive(self, "r0", "r45", "r90", "L", "M")
 
     def coefficients(self) -> tuple[Scalar, ...]:
         g = 1.0 / (1.0 + self.r0)
@@ -153,7 +170,7 @@ class Yld2000Stress(_EffectiveStress):
             2.25 * (q11 + q22) ** 2, second, self.a
         )
         # A unit deviator of out-of-plane shear alone has no effective stress.
-        loaded = total > 0.0
+        loaded = ~(total <= 0.0)
         root = where(loaded, total, 1.0 + 0.0 * total)
         return where(loaded, (0.5 * root) ** (1.0 / self.a), 0.0 * root)
 

@@ -15,7 +15,7 @@ def power(x: T, n: Scalar) -> T:
     r"""$|x|^{n-1} x$. At $x = 0$ its derivative is that of the power too: zero for $n > 1$, the
     identity for $n = 1$; for $n < 1$, where it is infinite, zero is given."""
     size = norm(x) + 0.0 * n  # in the batch of both
-    nonzero = size > 0.0
+    nonzero = ~(size <= 0.0)
     safe = where(nonzero, size, 1.0 + 0.0 * size)
     at_zero = 1.0 - sign(abs(n - 1.0))  # 1 for n = 1, else 0
     result: T = where(nonzero, safe ** (n - 1.0), at_zero) * x

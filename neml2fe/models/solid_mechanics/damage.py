@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 
 from neml2fe.errors import ModelError
+from neml2fe.models.common.checks import poisson, positive
 from neml2fe.models.fields import Input, Old, Output, Parameter
 from neml2fe.models.model import Model
 from neml2fe.types import SR2, Scalar, dev, exp, inner, macaulay, maximum, sqrt, tr, where
@@ -42,6 +43,10 @@ class ModifiedVonMisesStrain(Model):
     equivalent_strain = Output(Scalar, "Equivalent strain", dimension="1")
     poissons_ratio = Parameter(Scalar, "nu", "Poisson's ratio", "1")
     strength_ratio = Parameter(Scalar, "k", "Compressive over tensile strength", "1")
+
+    def setup(self) -> None:
+        poisson(self)
+        positive(self, "k")
 
     def forward(self, strain: SR2) -> Scalar:
         i1 = (self.k - 1.0) / (1.0 - 2.0 * self.nu) * tr(strain)
@@ -75,6 +80,7 @@ class _Softening(Model, abstract=True):
     )
 
     def setup(self) -> None:
+        positive(self, "E", "ft", "Gf", "l")
         if set(self._parameters) >= {"E", "ft", "Gf", "l"}:
             limit = 2.0 * self.E * self.Gf / (self.ft * self.ft)
             if bool((self.l >= limit).any()):
@@ -86,7 +92,7 @@ class _Softening(Model, abstract=True):
 
     def forward(self, kappa: Scalar) -> Scalar:
         first = self.ft / self.E
-        broken = kappa > first
+        broken = ~(kappa <= first)
         kappa = where(broken, kappa, 1.5 * first + 0.0 * kappa)
         # The energy beyond the peak, over strength, as a strain; where the band is too wide
         # there is no solution, which NaN tells.

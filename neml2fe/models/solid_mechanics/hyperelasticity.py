@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import torch
 
 from neml2fe.errors import ModelError
+from neml2fe.models.common.checks import check, positive
 from neml2fe.models.fields import Input, Option, Output, Parameter
 from neml2fe.models.functional import batch_shape
 from neml2fe.models.model import Model, Spec, Values
@@ -98,6 +99,9 @@ class NeoHookeanEnergy(StrainEnergy):
     bulk_modulus = Parameter(Scalar, "K", "Bulk modulus", "stress")
     shear_modulus = Parameter(Scalar, "G", "Shear modulus", "stress")
 
+    def setup(self) -> None:
+        positive(self, "K", "G")
+
     def forward(self, f: R2) -> Scalar:
         first, _, j = isochoric_invariants(f)
         return 0.5 * self.G * (first - 3.0) + volumetric_energy(self.K, j)
@@ -113,6 +117,10 @@ class MooneyRivlinEnergy(StrainEnergy):
     bulk_modulus = Parameter(Scalar, "K", "Bulk modulus", "stress")
     C10 = Parameter(Scalar, "C10", "Coefficient of the first invariant", "stress")
     C01 = Parameter(Scalar, "C01", "Coefficient of the second invariant", "stress")
+
+    def setup(self) -> None:
+        positive(self, "K")
+        check(self, "C10 + C01 must be positive", lambda a, b: a + b > 0.0, ("C10", "C01"))
 
     def forward(self, f: R2) -> Scalar:
         first, second, j = isochoric_invariants(f)
@@ -138,6 +146,16 @@ class OgdenEnergy(StrainEnergy):
         n, m = (sum(s.startswith(p) for s in self._types) for p in ("mu_", "alpha_"))
         if n != m:
             raise ModelError(f"{self.label}: {n} coefficients but {m} exponents")
+        positive(self, "K")
+        terms = [(f"mu_{p}", f"alpha_{p}") for p in range(n)]
+        for _, alpha in terms:
+            check(self, "no exponent may be zero", lambda x: x != 0.0, (alpha,))
+        check(
+            self,
+            "the sum of coefficients times exponents must be positive",
+            lambda *x: sum(mu * alpha for mu, alpha in zip(x[::2], x[1::2], strict=True)) > 0.0,
+            tuple(symbol for term in terms for symbol in term),
+        )
 
     def forward(self, f: R2) -> Scalar:
         j = det(f)

@@ -104,8 +104,9 @@ class AssociativeJ2FlowDirection(Model):
     def forward(self, stress: SR2) -> SR2:
         s = dev(stress)
         size = norm(s)
-        safe = where(size > 0.0, size, 1.0 + 0.0 * size)
-        return math.sqrt(3.0 / 2.0) * where(size > 0.0, s / safe, 0.0 * s)
+        loaded = ~(size <= 0.0)
+        safe = where(loaded, size, 1.0 + 0.0 * size)
+        return math.sqrt(3.0 / 2.0) * where(loaded, s / safe, 0.0 * s)
 
 
 class AssociativePlasticFlow(Model):
@@ -152,7 +153,7 @@ class PerzynaPlasticFlowRate(Model):
     exponent = Parameter(Scalar, "n", "Exponent", "1")
 
     def forward(self, f: Scalar) -> Scalar:
-        flowing = f > 0.0
+        flowing = ~(f <= 0.0)
         one = f.like(torch.ones_like(f.data))
         # The inner `where` keeps derivatives by f and n finite where nothing flows.
         rate = where(flowing, f / self.eta, one) ** self.n

@@ -12,11 +12,11 @@ import math
 
 import torch
 
-from neml2fe.errors import ModelError
+from neml2fe.models.common.checks import check, poisson, positive
 from neml2fe.models.fields import Input, Old, Option, Output, Parameter
 from neml2fe.models.model import Model
 from neml2fe.types import SR2, Scalar, cos, dev, norm, sin, sqrt, tr, vol, where
-from neml2fe.types.spectral import extreme_principal
+from neml2fe.types.spectral import extreme_principal, principal_values
 
 DISTINCT = (1.0, 0.0, -1.0, 0.0, 0.0, 0.0)  # stands in where principal values may coincide
 
@@ -36,11 +36,22 @@ class _ConeReturn(Model, abstract=True):
     dilatancy_angle = Parameter(Scalar, "psi", "Dilatancy angle in degrees", "degree")
 
     def setup(self) -> None:
-        phi, psi = self._parameters.get("phi"), self._parameters.get("psi")
-        if phi is not None and not bool(((phi > 0.0) & (phi < 90.0)).all()):
-            raise ModelError(f"{self.label}: the friction angle must lie between 0 and 90 degrees")
-        if psi is not None and not bool(((psi >= 0.0) & (psi < 90.0)).all()):
-            raise ModelError(f"{self.label}: the dilatancy angle must be at least 0, below 90")
+        positive(self, "E")
+        poisson(self)
+        for said, holds, symbol in (
+            ("'hardening_modulus' must be at least 0", lambda h: h >= 0.0, "H"),
+            (
+                "'friction_angle' must lie between 0 and 90 degrees",
+                lambda phi: (phi > 0.0) & (phi < 90.0),
+                "phi",
+            ),
+            (
+                "'dilatancy_angle' must be at least 0, below 90 degrees",
+                lambda psi: (psi >= 0.0) & (psi < 90.0),
+                "psi",
+            ),
+        ):
+            check(self, said, holds, (symbol,))
 
     def forward(self, strain: SR2, ep_old: SR2, p_old: Scalar) -> tuple[SR2, SR2, Scalar]:
         bulk = self.E / (3.0 * (1.0 - 2.0 * self.nu))
@@ -96,9 +107,9 @@ class DruckerPragerReturn(_ConeReturn):
         root = norm(dev(trial)) / math.sqrt(2.0)
         f = root + eta * tr(trial) / 3.0 - xi * c
         amount = f / (shear + bulk * eta * dilatancy + xi * xi * self.H)
-        flowing = f > 0.0
+        flowing = ~(f <= 0.0)
         missed = flowing & (root < shear * amount)
-        sheared = root > 0.0
+        sheared = ~(root <= 0.0)
         direction = dev(trial) / (2.0 * where(sheared, root, 1.0 + 0.0 * root))
         one = SR2.identity(dtype=trial.dtype, device=trial.device)
         cone = amount * (direction + dilatancy / 3.0 * one)
@@ -128,9 +139,8 @@ class MohrCoulombReturn(_ConeReturn):
             return f / (stiff + 4.0 * cosine * cosine * self.H)
 
         # Which return it is, from values alone.
-        values = torch.linalg.eigvalsh(trial.to_r2().data.detach())
-        v3, v2, v1 = (Scalar(v, trial.sub_batch_ndim) for v in values.unbind(-1))
-        flowing = plane(v1, v3, 1.0, 1.0) > 0.0
+        v3, v2, v1 = principal_values(trial)
+        flowing = ~(plane(v1, v3, 1.0, 1.0) <= 0.0)
         push = 2.0 * shear * plane(v1, v3, 1.0, 1.0)
         ordered = (v1 - v2 >= push * (1.0 + d)) & (v2 - v3 >= push * (1.0 - d))
         lower_pair = (1.0 - d) * v1 - 2.0 * v2 + (1.0 + d) * v3 > 0.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch.nn.functional import linear, silu, softplus
@@ -13,13 +12,22 @@ from torch.nn.functional import linear, silu, softplus
 from neml2fe.errors import ModelError
 from neml2fe.models.fields import Input, Option, Output, Parameter
 from neml2fe.models.model import Model
-from neml2fe.types import Scalar, TypedTensor, exp, macaulay
+from neml2fe.types import Scalar, exp, macaulay
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "tanh": torch.tanh,
     "softplus": softplus,
     "silu": silu,
 }
+
+
+class Weights(dict[str, torch.Tensor]):
+    """Weights of a network by name, as its `state_dict` holds them, and the `file` they are from,
+    which decks give beside themselves."""
+
+    def __init__(self, values: Mapping[str, torch.Tensor], file: str = "") -> None:
+        super().__init__(values)
+        self.file = file
 
 
 class Perceptron(torch.nn.Module):
@@ -51,17 +59,18 @@ class Perceptron(torch.nn.Module):
 
 class _Neural(Model, abstract=True):
     """`module` maps `(*batch, inputs)` to `(*batch, 1)`. Without one, a `Perceptron` is made; decks
-    give its weights as a file that `torch.save(perceptron.state_dict(), file)` wrote and from
-    which nothing but tensors is read. Inputs enter the network as (x - shift) / scale."""
+    must give its `weights`: a file beside the deck that `torch.save(perceptron.state_dict(), file)`
+    wrote and from which nothing but tensors is read. In Python, weights that are not given are
+    random, for training. Inputs enter the network as (x - shift) / scale."""
 
     from_ = Input(Scalar, "Inputs of the network", many=True)
     module: torch.nn.Module | None = Option(torch.nn.Module, "Network (in Python)", default=None)
     layers: list[str] = Option(list[str], "Sizes of the hidden layers", default=("16", "16"))
     activation: str = Option(str, "Activation", "tanh", choices=tuple(ACTIVATIONS))
     monotone: bool = Option(bool, "Grow with every scaled input", default=False)
-    weights: str = Option(str, "File of the weights; else they are random", default="")
-    shifts: list[object] = Option(list[object], "Shift of each input", default=(0.0,))
-    scales: list[object] = Option(list[object], "Scale of each input", default=(1.0,))
+    weights: Weights | None = Option(Weights, "File of the weights; decks need it", default=None)
+    shifts: list[float] = Option(list[float], "Shift of each input", default=(0.0,))
+    scales: list[float] = Option(list[float], "Scale of each input", default=(1.0,))
 
     def setup(self) -> None:
         module = self.module if self.module is not None else self._perceptron()
@@ -71,7 +80,7 @@ class _Neural(Model, abstract=True):
             self._places[name] = symbol = name.replace(".", "_")
             self.declare_parameter(symbol, Scalar, value, table=value.ndim)
         for symbol, numbers in (("shift", self.shifts), ("scale", self.scales)):
-            values = [float(n.data if isinstance(n, TypedTensor) else n) for n in numbers]  # type: ignore[arg-type]
+            values = [float(n) for n in numbers]
             if len(values) not in (1, len(self.names["from"])) or not all(
                 map(math.isfinite, values)
             ):
@@ -91,13 +100,13 @@ class _Neural(Model, abstract=True):
         if min(hidden, default=1) < 1:
             raise ModelError(f"{self.label}: 'layers' takes positive integers, got {self.layers}")
         network = Perceptron([len(self.names["from"]), *hidden, 1], self.activation, self.monotone)
-        if self.weights:
+        if self.weights is not None:
             try:
-                network.load_state_dict(torch.load(self.weights, "cpu", weights_only=True))
-            except (OSError, RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
+                network.load_state_dict(self.weights)
+            except RuntimeError as error:
                 raise ModelError(
-                    f"{self.label}: '{self.weights}' is no file of the weights of a network with "
-                    f"the layers {hidden}: {error}"
+                    f"{self.label}: 'weights' are none of a network with the layers {hidden}: "
+                    f"{' '.join(str(error).split())}"
                 ) from None
         return network
 

@@ -13,7 +13,7 @@ import torch
 
 from neml2fe.models.fields import Input, Old, Output, Parameter
 from neml2fe.models.model import Model
-from neml2fe.types import Scalar, Vec, exp, macaulay, sqrt, where
+from neml2fe.types import Scalar, Vec, exp, macaulay, maximum, sqrt, where
 
 
 class _Interface(Model, abstract=True):
@@ -84,7 +84,7 @@ class BilinearTraction(_DamagingInterface):
         # The inner `where` keeps derivatives finite at zero separation and where f <= c.
         safe = where(softening, m * (f - c), one)
         d = where(softening, f * (m - c) / safe, failed)
-        d = where(d > d_old, d, d_old)
+        d = maximum(d_old, d)
         k = (1.0 - d) * self.K
         return Vec.fill(_with_contact(k * n, self.K, penetration), k * s1, k * s2), d
 
@@ -113,7 +113,7 @@ class SalehaniIraniTraction(_DamagingInterface):
         b = n / self.delta_u0_n
         b1, b2 = (s / (math.sqrt(2.0) * self.delta_u0_t) for s in (s1, s2))
         d = 1.0 - exp(-macaulay(b + b1 * b1 + b2 * b2))
-        d = where(d > d_old, d, d_old)
+        d = maximum(d_old, d)
         shear = math.sqrt(2.0 * math.e) * self.Tmax_t * (1.0 - d)
         normal = math.e * self.Tmax_n * b * (1.0 - d)
         return Vec.fill(_with_contact(normal, self.Kpen, penetration), shear * b1, shear * b2), d
@@ -127,7 +127,7 @@ class ModeMixity(Model):
     mode_mixity = Output(Scalar, "Sliding by opening", dimension="1")
 
     def forward(self, n: Scalar, s: Scalar) -> Scalar:
-        opening = n > 0.0
+        opening = ~(n <= 0.0)
         return where(opening, s / where(opening, n, 0.0 * n + 1.0), 0.0 * s)
 
 
@@ -135,8 +135,8 @@ class CamanhoDavilaCriticalSeparation(Model):
     r"""Quadratic stress criterion: $\delta_c = \delta_N\delta_S
     \sqrt{(1+\beta^2)/(\delta_S^2 + \beta^2\delta_N^2 + \epsilon)}$ with $\delta_N = N/K$ and
     $\delta_S = S/K$; $\delta_S$ where the interface is closed (Camanho and Davila,
-    NASA/TM-2002-211737). The machine precision $\epsilon$, a squared length, is NEML2's: choose
-    a unit of length in which $\delta_S$ is well above $10^{-6}$."""
+    NASA/TM-2002-211737). The machine precision $\epsilon$, a squared length, keeps the
+    root off zero: choose a unit of length in which $\delta_S$ is well above $10^{-6}$."""
 
     normal_separation = Input(Scalar, "Opening", dimension="length")
     critical_separation = Output(
@@ -151,7 +151,7 @@ class CamanhoDavilaCriticalSeparation(Model):
         beta2 = self.beta * self.beta
         normal, shear = self.N / self.K, self.S / self.K
         square = shear * shear + beta2 * normal * normal + torch.finfo(n.dtype).eps
-        return where(n > 0.0, normal * shear * sqrt((1.0 + beta2) / square), shear)
+        return where(n <= 0.0, shear, normal * shear * sqrt((1.0 + beta2) / square))
 
 
 class _FullSeparation(Model, abstract=True):
@@ -178,7 +178,7 @@ class _FullSeparation(Model, abstract=True):
         # Squared beta is kept off 0, where its power has no derivative by the exponent.
         beta2 = self.beta * self.beta + torch.finfo(self.beta.dtype).eps
         mixed = 2.0 * self.fracture_energy(beta2) / (self.K * self.delta_c)
-        return where(n > 0.0, mixed, 2.0 * self.GIIc / self.S)
+        return where(n <= 0.0, 2.0 * self.GIIc / self.S, mixed)
 
     def fracture_energy(self, beta2: Scalar) -> Scalar:
         """Fracture energy of the mixed mode from the square of the mixity."""

@@ -143,7 +143,7 @@ class HexagonalCrystal(CrystalGeometry):
 
 
 # Quaternions, scalar part first. The signs of the cubic ones are to be divided by their norm;
-# their order is that of NEML2, which decides the order and the sense of the slip systems.
+# their order decides the order and the sense of the slip systems.
 _SIGNS = (
     "+000 ++++ -+++ +-++ ++-+ ---+ +--+ --++ -+-+ 00+0 000+ 0+00 "
     "0-0+ 0+0+ +0+0 +0-0 00-+ ++00 +-00 00++ 0-+0 +00- 0++0 +00+"

@@ -104,14 +104,14 @@ class PlasticSpatialVelocityGradient(OnSlipSystems):
 
 
 class SlipSystemElasticInteraction(OnSlipSystems):
-    r"""$A_{ij} = (t - t_n)\,M_i : C : M_j$, $M_i = \mathrm{sym}(d_i \otimes n_i)$: by how much slip
-    on system $j$ relaxes the resolved shear of system $i$. It is the same in all axes, so that
-    the orientation does not matter."""
+    r"""$A_{ij} = (t - t_n)\,M_i : C : M_j$, $M_i = \mathrm{sym}(d_i \otimes n_i)$: a rate
+    $\dot\gamma_j$ held over the step lowers $\tau_i$ by $A_{ij}\dot\gamma_j$ at fixed total
+    strain. A scalar product is the same in all axes, so that the orientation does not matter."""
 
     orientation = Input(MRP, "Rotation of the lattice", dimension="1")
     time = Input(Scalar, "Time", default="t", dimension="time")
     time_old = Old("time")
-    coupling = Output(Scalar, "Matrix of all pairs of slip systems", dimension="stress time")
+    coupling = Output(Scalar, "Matrix of all pairs of slip systems", dimension="stress*time")
     elastic_stiffness_tensor = Parameter(
         SSR4, "elastic_stiffness_tensor", "Stiffness in the lattice's axes", "stress"
     )

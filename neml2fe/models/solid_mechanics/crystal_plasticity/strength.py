@@ -47,7 +47,7 @@ class PerSlipForestDislocationEvolution(Model):
     dislocation_density = Input(Scalar, "Density of each slip system", dimension="1/length^2")
     slip_rates = Input(Scalar, "Slip rates", dimension="1/time")
     dislocation_density_rate = Output(
-        Scalar, "Its rate", default="{dislocation_density}_rate", dimension="1/(length^2 time)"
+        Scalar, "Its rate", default="{dislocation_density}_rate", dimension="1/(length^2*time)"
     )
     k1 = Parameter(Scalar, "k1", "Storage", "1/length")
     k2 = Parameter(Scalar, "k2", "Recovery", "1")
