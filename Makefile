@@ -46,7 +46,7 @@ parity: ## compare with other codes, installed beside in .venv-peer (several GB)
 	NEML2FE_PEER=$(abspath $(PARITY)/python) $(PARITY)/pytest tests/parity
 	NEML2FE_PEER=$(abspath $(PARITY)/python) $(PARITY)/python tests/parity/table.py
 
-catalog: setup ## rewrite docs/catalog from the types and fields that the code declares
+catalog: setup ## write docs/catalog anew, from what the types declare
 	$(BIN)/python scripts/catalog.py
 
 lock: setup ## renew constraints.txt; torch stays at the release that it names
