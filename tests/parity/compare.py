@@ -22,6 +22,9 @@ STEPS = 5  # at which derivatives are compared
 # Its eager derivatives raise for implicit updates with sub-batched unknowns; those of the
 # residuals agree, and the updates are checked against differences in tests/models.
 RAISING = ("crystal_dislocations", "crystal_taylor", "crystal_taylor_block")
+# Uniaxial tension whose first step ends exactly on the yield surface: the derivative jumps there,
+# and round-off decides for either side.
+ON_THE_KINK = {("uniaxial_linear", 1), ("uniaxial_kinematic", 1)}
 LACKING = {("elasticity_crystal_temperature", "T")}
 
 
@@ -85,6 +88,7 @@ def tangent_difference(deck: str) -> tuple[float, str]:
     history, model = driver.run(), source(deck).get_model("model")
     last = len(history.inputs) - 1
     steps = sorted({1, *(max(1, round(last * k / (STEPS - 1))) for k in range(STEPS))})
+    steps = [step for step in steps if (deck, step) not in ON_THE_KINK]
     generator = torch.Generator().manual_seed(0)
     cases: dict[str, dict] = {"inputs": {}, "tangents": {}, "sub_batch": history.sub_batch}
     for step in steps:

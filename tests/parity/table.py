@@ -17,6 +17,16 @@ from peer import peer_python
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "parity.md"
+BEYOND = (
+    "anisotropic_yield",
+    "damage",
+    "finite_strain",
+    "hyperelasticity",
+    "logarithmic_strain",
+    "pressure_dependent",
+    "rate_hardening",
+    "surrogate",
+)
 HEAD = """\
 # Parity with NEML2 3.1.0
 
@@ -65,12 +75,15 @@ def sizes() -> str:
         p for part in ("common", "solid_mechanics") for p in (peer / part).rglob("*.py")
     )
     models = ROOT / "neml2fe" / "models"
-    ours = lines_of_code(p for p in models.rglob("*.py") if p.parent != models)
+    files = [p for p in models.rglob("*.py") if p.parent != models]
+    ours = lines_of_code(files)
+    same = lines_of_code(p for p in files if p.stem not in BEYOND)
     return (
         "\n## Size\n\n| | lines | without blanks and comments |\n|---|---|---|\n"
         f"| NEML2, common and solid mechanics | {theirs[0]} | {theirs[1]} |\n"
-        f"| neml2fe, the same and what goes beyond | {ours[0]} | {ours[1]} |\n"
-        f"| ratio | {ours[0] / theirs[0]:.3f} | {ours[1] / theirs[1]:.3f} |\n"
+        f"| neml2fe, the same models | {same[0]} | {same[1]} |\n"
+        f"| ratio | {same[0] / theirs[0]:.3f} | {same[1] / theirs[1]:.3f} |\n"
+        f"| neml2fe with what goes beyond | {ours[0]} | {ours[1]} |\n"
     )
 
 
