@@ -27,10 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest and given.action is _run and given.driver is None and not rest[0].startswith("-"):
         given.driver = rest.pop(0)  # argparse misses it where options stand before it
     if given.action is _run:
-        words = [word for word in (given.driver, *rest) if word and "=" in word]
-        given.set += [word.replace(":=", "=") for word in words if not word.startswith("-")]
-        rest = [word for word in rest if word not in words]
-        given.driver = None if given.driver in words else given.driver
+        overrides = [word for word in (given.driver, *rest) if word and "=" in word]
+        given.set += [word.replace(":=", "=") for word in overrides if not word.startswith("-")]
+        rest = [word for word in rest if word not in overrides]
+        given.driver = None if given.driver in overrides else given.driver
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     given.petsc = petsc

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from neml2fe.errors import ModelError
-from neml2fe.implicit.system import NonlinearSystem, Raw
+from neml2fe.implicit.system import NonlinearSystem, Raw, unpacked
 from neml2fe.models.derivatives import inner_shape
 from neml2fe.models.functional import parameter_base_ndims, parameter_sub_batch_ndims
 from neml2fe.models.model import Values
@@ -96,11 +96,8 @@ class Points:
     def restored(self, u: torch.Tensor) -> Values:
         """Unknowns `(N, n)` as variables of the caller's batch and sub-batch."""
         shapes = {n: inner_shape(v)[self.entries :] for n, v in self.unknowns.items()}
-        parts = u.split([math.prod(shape) for shape in shapes.values()], dim=-1)
-        return {
-            name: self.unknowns[name].like(part.reshape((*self.batch, *shape)))
-            for (name, shape), part in zip(shapes.items(), parts, strict=True)
-        }
+        parts = unpacked(u.reshape(*self.batch, u.shape[-1]), shapes)
+        return {name: self.unknowns[name].like(part) for name, part in parts.items()}
 
 
 def _unknowns(system: NonlinearSystem, values: Values, parameters: Raw) -> Values:

@@ -13,7 +13,7 @@ from neml2fe.errors import ModelError, suggest
 from neml2fe.models import Model
 from neml2fe.models.derivatives import flattened, inner_shape, pointwise_jacobian
 from neml2fe.models.functional import (
-    parameter_base_ndims,
+    emptied,
     parameter_sub_batch_ndims,
     substituted,
 )
@@ -54,11 +54,16 @@ class Layout:
 
     def unpack(self, u: torch.Tensor) -> Raw:
         """`(*batch, n)` to unknowns by name, `(*batch, *sub, *base)` each."""
-        parts = u.split([math.prod(shape) for shape in self.shapes.values()], dim=-1)
-        return {
-            name: part.reshape((*u.shape[:-1], *shape))
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        return unpacked(u, self.shapes)
+
+
+def unpacked(u: torch.Tensor, shapes: Mapping[str, tuple[int, ...]]) -> Raw:
+    """Rows `(*batch, n)` cut into tensors `(*batch, *shape)` by name."""
+    parts = u.split([math.prod(shape) for shape in shapes.values()], dim=-1)
+    return {
+        name: part.reshape((*u.shape[:-1], *shape))
+        for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }
 
 
 class NonlinearSystem:
@@ -145,8 +150,7 @@ class NonlinearSystem:
         needed to see it."""
         shapes = {n: t.BASE_SHAPE for n, t in self.unknowns.items()}
         like = next(iter([*given.values(), *parameters.values()]))
-        ndim = parameter_base_ndims(self.model)
-        parameters = {n: v[:0] if v.ndim > ndim[n] else v for n, v in parameters.items()}
+        parameters = emptied(self.model, parameters)
         nowhere = {n: v[:0] for n, v in given.items()}
         residuals: dict[str, tuple[int, ...]] = {}
         for _ in range(len(shapes) + 1):

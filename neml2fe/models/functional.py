@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -41,27 +41,31 @@ def substituted(model: Model, parameters: Mapping[str, torch.Tensor]) -> Iterato
 def of_no_points(model: Model) -> Iterator[None]:
     """Evaluate `model` for zero points, parameters that vary by point included: what comes out
     has the shapes of the real thing."""
-    ndim = parameter_base_ndims(model)
-    batched = {n: p[:0] for n, p in model.named_parameters() if p.ndim > ndim[n]}
-    with substituted(model, batched):
+    with substituted(model, emptied(model, dict(model.named_parameters()))):
         yield
+
+
+def emptied(model: Model, parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """`parameters` of `model` by full name; those that vary by point, for zero points."""
+    ndim = parameter_base_ndims(model)
+    return {n: p[:0] if p.ndim > ndim[n] else p for n, p in parameters.items()}
 
 
 def parameter_base_ndims(model: Model) -> dict[str, int]:
     """Number of base and sub-batch dimensions of each parameter, by full name; further ones
     are batch."""
-    return {
-        f"{path}.{symbol}" if path else symbol: inner_ndim(owner, symbol)
-        for path, owner in model.named_modules()
-        if isinstance(owner, Model)
-        for symbol in owner._parameters
-    }
+    return _by_name(model, inner_ndim)
 
 
 def parameter_sub_batch_ndims(model: Model) -> dict[str, int]:
     """Number of sub-batch dimensions of each parameter, by full name."""
+    return _by_name(model, lambda owner, symbol: owner._sub_batch[symbol])
+
+
+def _by_name(model: Model, number: Callable[[Model, str], int]) -> dict[str, int]:
+    """`number(owner, symbol)` of each parameter, by full name."""
     return {
-        f"{path}.{symbol}" if path else symbol: owner._sub_batch[symbol]
+        f"{path}.{symbol}" if path else symbol: number(owner, symbol)
         for path, owner in model.named_modules()
         if isinstance(owner, Model)
         for symbol in owner._parameters

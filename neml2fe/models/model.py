@@ -203,6 +203,10 @@ class Model(torch.nn.Module):
                 raw = torch.nn.Parameter(raw.detach().clone())
             self.register_parameter(symbol, raw)
 
+    def count(self, symbol: str) -> int:
+        """How many values a parameter field `many` was given: `symbol_0`, `symbol_1`, ..."""
+        return sum(name.startswith(f"{symbol}_") for name in self._types)
+
     def adopt(self, name: str, member: Model) -> None:
         """Register `member` as a submodule under a deck's block name, which may be any word
         (`add_module` refuses names of attributes)."""

@@ -6,7 +6,6 @@ from neml2fe.types.functions import (
     acos,
     asin,
     atan,
-    cat,
     clamp,
     compose,
     cos,
@@ -14,7 +13,6 @@ from neml2fe.types.functions import (
     cross,
     det,
     dev,
-    diff,
     euler_rodrigues,
     exp,
     exp_map,
@@ -25,7 +23,6 @@ from neml2fe.types.functions import (
     log10,
     macaulay,
     maximum,
-    mean,
     minimum,
     norm,
     norm_sq,
@@ -37,8 +34,6 @@ from neml2fe.types.functions import (
     sinh,
     skew,
     sqrt,
-    stack,
-    sum,
     sym,
     tan,
     tanh,
@@ -46,7 +41,7 @@ from neml2fe.types.functions import (
     vol,
     where,
 )
-from neml2fe.types.regions import linspace, logspace
+from neml2fe.types.regions import cat, diff, linspace, logspace, mean, stack, sum
 from neml2fe.types.rotations import MRP, MillerIndex, Quaternion
 from neml2fe.types.tensors import R2, SR2, SSR4, WR2, Scalar, Vec
 

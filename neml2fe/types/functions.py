@@ -7,13 +7,13 @@ NaN passes through every function: special branches are those where `x <= 0`, fa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 import torch
 
 from neml2fe.types import mandel
-from neml2fe.types.base import RegionView, TypedTensor, aligned, lift
+from neml2fe.types.base import TypedTensor, aligned, lift
 from neml2fe.types.rotations import MRP
 from neml2fe.types.tensors import R2, SR2, SSR4, WR2, Scalar, Vec
 
@@ -191,36 +191,3 @@ def _tangent_ratio(square: torch.Tensor) -> torch.Tensor:
     for term in reversed(terms):
         series = square * (term + series)
     return torch.where(small, 1.0 + series, torch.tan(x) / x)
-
-
-def sum(view: RegionView[T], dim: int = 0) -> T:
-    """Sum over one dimension of `x.batch` or `x.sub_batch`."""
-    return view.rewrap(view.tensor.data.sum(view.axis(dim, view.ndim)), -1)
-
-
-def mean(view: RegionView[T], dim: int = 0) -> T:
-    """Mean over one dimension of `x.batch` or `x.sub_batch`."""
-    return view.rewrap(view.tensor.data.mean(view.axis(dim, view.ndim)), -1)
-
-
-def diff(view: RegionView[T], n: int = 1, dim: int = 0) -> T:
-    """Differences of neighbours, `n` times, along one dimension of `x.batch` or `x.sub_batch`."""
-    return view.rewrap(torch.diff(view.tensor.data, n, view.axis(dim, view.ndim)))
-
-
-def stack(values: Sequence[T] | Sequence[RegionView[T]], dim: int = 0) -> T:
-    """Stack tensors along a new batch dimension, or views of them along one of their region."""
-    raw = [v.tensor.data if isinstance(v, RegionView) else v.data for v in values]
-    shaped = torch.broadcast_tensors(*raw)
-    if isinstance(values[0], RegionView):
-        first = values[0].rewrap(shaped[0])
-        view = first.sub_batch if values[0].sub else first.batch
-    else:
-        view = values[0].like(shaped[0]).batch
-    return view.rewrap(torch.stack(shaped, dim=view.axis(dim, view.ndim + 1)), 1)
-
-
-def cat(views: Sequence[RegionView[T]], dim: int = 0) -> T:
-    """Join views along one dimension of their region."""
-    first = views[0]
-    return first.rewrap(torch.cat([v.tensor.data for v in views], first.axis(dim, first.ndim)))

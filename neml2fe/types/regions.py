@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -9,6 +10,39 @@ import torch
 from neml2fe.types.base import RegionView, TypedTensor
 
 T = TypeVar("T", bound=TypedTensor)
+
+
+def sum(view: RegionView[T], dim: int = 0) -> T:
+    """Sum over one dimension of `x.batch` or `x.sub_batch`."""
+    return view.rewrap(view.tensor.data.sum(view.axis(dim, view.ndim)), -1)
+
+
+def mean(view: RegionView[T], dim: int = 0) -> T:
+    """Mean over one dimension of `x.batch` or `x.sub_batch`."""
+    return view.rewrap(view.tensor.data.mean(view.axis(dim, view.ndim)), -1)
+
+
+def diff(view: RegionView[T], n: int = 1, dim: int = 0) -> T:
+    """Differences of neighbours, `n` times, along one dimension of `x.batch` or `x.sub_batch`."""
+    return view.rewrap(torch.diff(view.tensor.data, n, view.axis(dim, view.ndim)))
+
+
+def stack(values: Sequence[T] | Sequence[RegionView[T]], dim: int = 0) -> T:
+    """Stack tensors along a new batch dimension, or views of them along one of their region."""
+    raw = [v.tensor.data if isinstance(v, RegionView) else v.data for v in values]
+    shaped = torch.broadcast_tensors(*raw)
+    if isinstance(values[0], RegionView):
+        first = values[0].rewrap(shaped[0])
+        view = first.sub_batch if values[0].sub else first.batch
+    else:
+        view = values[0].like(shaped[0]).batch
+    return view.rewrap(torch.stack(shaped, dim=view.axis(dim, view.ndim + 1)), 1)
+
+
+def cat(views: Sequence[RegionView[T]], dim: int = 0) -> T:
+    """Join views along one dimension of their region."""
+    first = views[0]
+    return first.rewrap(torch.cat([v.tensor.data for v in views], first.axis(dim, first.ndim)))
 
 
 def linspace(start: T | RegionView[T], end: T | RegionView[T], n: int, dim: int = 0) -> T:

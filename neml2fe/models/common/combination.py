@@ -14,7 +14,7 @@ class Weighted(Model, abstract=True):
     """Variables `from` with the parameters `weights`: one a variable, or one for all."""
 
     def setup(self) -> None:
-        n_weights = sum(symbol.startswith("weight_") for symbol in self._types)
+        n_weights = self.count("weight")
         n_variables = len(self.names["from"])
         if n_weights not in (1, n_variables):
             raise ModelError(

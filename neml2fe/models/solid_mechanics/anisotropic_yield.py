@@ -151,7 +151,7 @@ class Yld2000Stress(_EffectiveStress):
     exponent = Parameter(Scalar, "a", "Exponent", "1")
 
     def setup(self) -> None:
-        given = sum(symbol.startswith("alpha_") for symbol in self._types)
+        given = self.count("alpha")
         if given != 8:
             raise ModelError(f"{self.label}: 'alpha' takes 8 coefficients, got {given}")
         self.check_exponent()

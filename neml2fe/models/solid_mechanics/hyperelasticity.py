@@ -161,7 +161,7 @@ class OgdenEnergy(StrainEnergy):
         j = det(f)
         strain = logm(sym(f.T @ f) * j ** (-2.0 / 3.0))
         energy = volumetric_energy(self.K, j)
-        for p in range(sum(s.startswith("mu_") for s in self._types)):
+        for p in range(self.count("mu")):
             mu, alpha = getattr(self, f"mu_{p}"), getattr(self, f"alpha_{p}")
             energy = energy + mu / alpha * (tr(expm(0.5 * alpha * strain)) - 3.0)
         return energy

@@ -141,8 +141,8 @@ class _Chain(Model, abstract=True):
             rates[:] = [f"{name}_rate" for name in units]
         counts = {
             "internal_strain_rates": len(rates),
-            "moduli": sum(symbol.startswith("E_") for symbol in self._types),
-            "viscosities": sum(symbol.startswith("eta_") for symbol in self._types),
+            "moduli": self.count("E"),
+            "viscosities": self.count("eta"),
         }
         for field, count in counts.items():
             if count != len(units):

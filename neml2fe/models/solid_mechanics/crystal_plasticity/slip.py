@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 
 from neml2fe.errors import ModelError
@@ -9,6 +11,8 @@ from neml2fe.models.fields import Input, Old, Option, Output, Parameter
 from neml2fe.models.model import Model
 from neml2fe.models.solid_mechanics.crystal_plasticity.geometry import CrystalGeometry
 from neml2fe.types import MRP, R2, SR2, SSR4, WR2, Scalar, abs, inner, rotate, sum, where
+
+T = TypeVar("T", SR2, WR2, R2)
 
 
 class OnSlipSystems(Model, abstract=True):
@@ -70,37 +74,41 @@ class SumSlipRates(Model):
         return sum(abs(rates).sub_batch, -1)
 
 
-class PlasticDeformationRate(OnSlipSystems):
-    r"""$d^p = \sum_i \dot\gamma_i\,R\,\mathrm{sym}(d_i \otimes n_i)\,R^T$."""
-
+class _SumOverSlipSystems(OnSlipSystems, abstract=True):
     orientation_matrix = Input(R2, "Rotation of the lattice", dimension="1")
     slip_rates = Input(Scalar, "Slip rates", dimension="1/time")
+
+    def rotated_sum(self, r: R2, rates: Scalar, basis: T) -> T:
+        """The sum of `basis` over the slip systems, weighted by their rates, in the axes of `r`."""
+        total: T = sum((rates * basis).sub_batch, -1)
+        return rotate(total, r)
+
+
+class PlasticDeformationRate(_SumOverSlipSystems):
+    r"""$d^p = \sum_i \dot\gamma_i\,R\,\mathrm{sym}(d_i \otimes n_i)\,R^T$."""
+
     plastic_deformation_rate = Output(SR2, "Plastic deformation rate", dimension="1/time")
 
     def forward(self, r: R2, rates: Scalar) -> SR2:
-        return rotate(sum((rates * self.crystal_geometry.M).sub_batch, -1), r)
+        return self.rotated_sum(r, rates, self.crystal_geometry.M)
 
 
-class PlasticVorticity(OnSlipSystems):
+class PlasticVorticity(_SumOverSlipSystems):
     r"""$w^p = \sum_i \dot\gamma_i\,R\,\mathrm{skew}(d_i \otimes n_i)\,R^T$."""
 
-    orientation_matrix = Input(R2, "Rotation of the lattice", dimension="1")
-    slip_rates = Input(Scalar, "Slip rates", dimension="1/time")
     plastic_vorticity = Output(WR2, "Plastic vorticity", dimension="1/time")
 
     def forward(self, r: R2, rates: Scalar) -> WR2:
-        return rotate(sum((rates * self.crystal_geometry.W).sub_batch, -1), r)
+        return self.rotated_sum(r, rates, self.crystal_geometry.W)
 
 
-class PlasticSpatialVelocityGradient(OnSlipSystems):
+class PlasticSpatialVelocityGradient(_SumOverSlipSystems):
     r"""$l^p = \sum_i \dot\gamma_i\,R\,(d_i \otimes n_i)\,R^T$."""
 
-    orientation_matrix = Input(R2, "Rotation of the lattice", dimension="1")
-    slip_rates = Input(Scalar, "Slip rates", dimension="1/time")
     plastic_spatial_velocity_gradient = Output(R2, "Plastic velocity gradient", dimension="1/time")
 
     def forward(self, r: R2, rates: Scalar) -> R2:
-        return rotate(sum((rates * self.crystal_geometry.A).sub_batch, -1), r)
+        return self.rotated_sum(r, rates, self.crystal_geometry.A)
 
 
 class SlipSystemElasticInteraction(OnSlipSystems):
