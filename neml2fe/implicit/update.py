@@ -8,12 +8,14 @@ import torch
 
 from neml2fe.errors import ConvergenceError, ModelError, suggest
 from neml2fe.implicit.implicit_function import Problem, Solve
-from neml2fe.implicit.linear_solvers import DenseLU, LinearSolver
+from neml2fe.implicit.linear_solvers import DenseLU, LinearSolver, SchurComplement
 from neml2fe.implicit.log import current_log
 from neml2fe.implicit.newton import Newton, Status
 from neml2fe.implicit.points import Points
 from neml2fe.implicit.substeps import Outcome, advance
-from neml2fe.implicit.system import NonlinearSystem
+from neml2fe.implicit.system import NonlinearSystem, Raw
+from neml2fe.implicit.tracing import SOLVE, kernel_key, solve_kernels, trace_solve
+from neml2fe.kernels import BACKENDS, Kernels, chosen_backend, current_tracer
 from neml2fe.models import Model, Option
 from neml2fe.models.model import Spec, Values
 
@@ -32,6 +34,10 @@ class ImplicitUpdate(Model):
     unknowns of one part are the old values of the next. Derivatives are those of this chain.
 
     The sensitivity solvers solve the linear systems of the derivatives, by default directly.
+
+    `backend`: `kernel` compiles the solve, in which each point then runs its own Newton loop
+    (`neml2fe.kernels`); `eager` runs torch operations over all points; `auto` compiles where
+    that pays and can be done. Systems with an iterative linear solver stay eager.
     """
 
     equation_system: NonlinearSystem = Option(NonlinearSystem, "System to solve")
@@ -47,9 +53,11 @@ class ImplicitUpdate(Model):
     incremental_variables: list[str] = Option(
         list[str], "Given variables without an old value to divide as well", default=()
     )
+    backend: str = Option(str, "What runs it", default="auto", choices=BACKENDS)
 
     def setup(self) -> None:
         system = self.equation_system
+        self._kernels: dict[tuple[object, ...], Kernels] = {}
         self.adopt(system.model.label, system.model)
         if self.predictor is not None:
             self.adopt("predictor", self.predictor)
@@ -100,6 +108,9 @@ class ImplicitUpdate(Model):
             given = {n: values[n] for n in self.predictor.input_spec}
             predicted = self.predictor._evaluate(given)
         points = Points.of(self.equation_system, values, predicted)
+        tracer = current_tracer()
+        if tracer is not None:
+            return points.restored(trace_solve(self, tracer, points))
         outcome = advance(self, points, self.max_substepping_level)
         self._report(points, outcome)
         return points.restored(outcome.u)
@@ -118,11 +129,35 @@ class ImplicitUpdate(Model):
             self.param_sensitivity_solver or DenseLU(),
         )
         if guess is None:
-            guess = self._guess(points)
+            guess = self.guess(points)
+        problem.kernels = self._usable_kernels(given, points, guess)
         u = Solve.apply(problem, guess, *given.values(), *points.parameters.values())
         return Outcome(u, problem.status, problem.iterations)
 
-    def _guess(self, points: Points) -> torch.Tensor:
+    def _usable_kernels(self, given: Raw, points: Points, guess: torch.Tensor) -> Kernels | None:
+        if chosen_backend(self.backend) == "eager" or not self.direct:
+            return None
+        key = kernel_key(self.equation_system, given, points, guess)
+        if key not in self._kernels:
+            self._kernels[key] = solve_kernels(self, given, points, guess)
+        kernels = self._kernels[key]
+        n, device = points.number, guess.device
+        return kernels if kernels.usable(self.backend, SOLVE, n, device) else None
+
+    @property
+    def direct(self) -> bool:
+        """Whether all linear systems are solved directly, as kernels do."""
+        solvers = (
+            self.solver.linear_solver,
+            self.input_sensitivity_solver,
+            self.param_sensitivity_solver,
+        )
+        direct = all(s is None or isinstance(s, DenseLU | SchurComplement) for s in solvers)
+        if not direct and chosen_backend(self.backend) == "kernel":
+            raise ModelError(f"{self.label}: kernels solve directly; use backend = 'eager'")
+        return direct
+
+    def guess(self, points: Points) -> torch.Tensor:
         """Initial unknowns `(N, n)`."""
         system, guess = self.equation_system, dict(points.guess)
         layout = system.layout({n: points.values[n] for n in system.given}, points.parameters)

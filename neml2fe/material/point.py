@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from neml2fe.errors import ModelError, suggest
 from neml2fe.implicit import Status, recorded_solves
+from neml2fe.kernels import BACKENDS, SOLUTION, backend
+from neml2fe.material.compiled import CompiledMaterial
 from neml2fe.material.history import current_name, is_old, lags
 from neml2fe.models import Model, value_and_jacobian
 from neml2fe.models.derivatives import inner_shape
@@ -26,7 +29,8 @@ class PointResult:
 
     stress `(n, 6)` Mandel; tangent `(n, 6, 6)` dstress/dstrain of the discrete update
     (or None); state by name, `(n, *sub_batch, *base)`; status and iterations `(n,)`. Points whose
-    status is not `Status.CONVERGED` hold NaN.
+    status is not `Status.CONVERGED` hold NaN. `solution` are the implicit unknowns that a kernel
+    found, `(n, n_unknowns)`, which spare `vjp` and `jvp` the solve.
     """
 
     stress: torch.Tensor
@@ -34,6 +38,7 @@ class PointResult:
     state: State
     status: torch.Tensor
     iterations: torch.Tensor
+    solution: torch.Tensor | None = None
 
     @property
     def failed(self) -> torch.Tensor:
@@ -61,6 +66,10 @@ class Material:
     to each call. States and fields may have a sub-batch (slip systems, grains), `(n, *sub_batch,
     *base)`. Inputs may live on any device and stay there.
 
+    `backend`: `kernel` compiles the whole update (`neml2fe.kernels`), `eager` runs it as torch
+    operations, `auto` compiles where that pays and can be done; where it cannot, one warning says
+    why.
+
     Raises `ModelError` when `strain` or `stress` cannot be found or is ambiguous.
     """
 
@@ -70,8 +79,11 @@ class Material:
         strain: str | None = None,
         stress: str = "stress",
         time: str = "t",
+        backend: str = "auto",
     ) -> None:
-        self.model = model
+        if backend not in BACKENDS:
+            raise ModelError(f"material: backend is {', '.join(BACKENDS)}, not '{backend}'")
+        self.model, self.backend = model, backend
         self.inputs, self.outputs = model.input_spec, model.output_spec
         self.strain = strain if strain is not None else self._find_strain()
         self.stress, self.time = stress, time
@@ -100,6 +112,7 @@ class Material:
             n: t for n, t in self.inputs.items() if not is_old(n) and n not in driven
         }
         self._shapes: dict[tuple[object, ...], dict[str, tuple[int, ...]]] = {}
+        self.compiled = CompiledMaterial(self)
 
     def _find_strain(self) -> str:
         found = [n for n, t in self.inputs.items() if t is SR2 and not is_old(n)]
@@ -179,9 +192,18 @@ class Material:
         that fails is reported in `status`; the others are unaffected.
         """
         inputs = self._inputs(strain, state, time, dt, fields)
-        typed = self._typed(inputs)
-        slope = None
-        with recorded_solves() as log, torch.no_grad():
+        found = self.compiled.update(inputs, tangent)
+        if found is None:
+            return self._composed(inputs, fields, tangent)
+        slope = found.arrays.get(f"{self.stress}/{self.strain}")
+        result = self._result(found.arrays, slope, inputs, fields, found.status, found.iterations)
+        result = replace(result, solution=found.arrays[SOLUTION])
+        return self._with_substeps(result, inputs, fields, tangent)
+
+    def _composed(self, inputs: State, fields: Fields | None, tangent: bool) -> PointResult:
+        """One update, member by member of the model."""
+        typed, slope, strain = self._typed(inputs), None, inputs[self.strain]
+        with recorded_solves() as log, torch.no_grad(), self._members_backend():
             if tangent:
                 values, jacobian = value_and_jacobian(
                     self.model, typed, [self.stress], [self.strain]
@@ -193,11 +215,43 @@ class Material:
         status, iterations = log.status, log.iterations
         if status is None or iterations is None:  # no implicit part: explicit models converge
             status = iterations = torch.zeros(len(strain), dtype=torch.int64, device=strain.device)
-        stress = values[self.stress].expand(strain.shape)
+        return self._result(values, slope, inputs, fields, status, iterations)
+
+    def _result(
+        self,
+        values: State,
+        slope: torch.Tensor | None,
+        inputs: State,
+        fields: Fields | None,
+        status: torch.Tensor,
+        iterations: torch.Tensor,
+    ) -> PointResult:
+        stress = values[self.stress].expand(inputs[self.strain].shape)
         bad = (status == Status.CONVERGED) & ~torch.isfinite(stress).flatten(1).all(-1)
         status = torch.where(bad, torch.full_like(status, Status.NOT_FINITE), status)
         new = self._next(values, inputs, fields)
         return PointResult(stress, slope, new, status, iterations)
+
+    def _with_substeps(
+        self, result: PointResult, inputs: State, fields: Fields | None, tangent: bool
+    ) -> PointResult:
+        """Failed points once more, member by member, where an update may divide its step."""
+        failed = result.failed
+        if not len(failed) or not self.compiled.substeps:
+            return result
+        part = {n: v if n in self._times and not v.ndim else v[failed] for n, v in inputs.items()}
+        some = {n: v[failed] for n, v in (fields or {}).items()}
+        again = self._composed(part, some, tangent)
+        for old, new in [
+            (result.stress, again.stress),
+            (result.status, again.status),
+            (result.iterations, again.iterations),
+            *((result.state[n], v) for n, v in again.state.items()),
+        ]:
+            old[failed] = new
+        if result.tangent is not None and again.tangent is not None:
+            result.tangent[failed] = again.tangent
+        return replace(result, solution=None)
 
     def vjp(
         self,
@@ -208,13 +262,44 @@ class Material:
         stress_bar: torch.Tensor,
         state_bar: State | None = None,
         fields: Fields | None = None,
+        solution: torch.Tensor | None = None,
     ) -> PointCotangents:
         """Pull cotangents of the new stress `(n, 6)` and new state back through one update.
 
-        One transposed local solve per point. Raises `ConvergenceError` when a point does
+        One transposed local solve per point, and no other where the `solution` of the update is
+        at hand. Raises `ConvergenceError` when a point does
         not converge, since its derivatives do not exist.
         """
         inputs = self._inputs(strain, state, time, dt, fields)
+        found = self.compiled.vjp(inputs, self._bars(stress_bar, state_bar), self._times, solution)
+        if found is None:
+            by_input, by_parameter = self._composed_vjp(inputs, stress_bar, state_bar, fields)
+        else:
+            by_input, by_parameter = found
+            for name, bar in (state_bar or {}).items():
+                if name in by_input and name not in self.outputs:  # state that is only handed on
+                    by_input[name] = by_input[name] + bar
+        return PointCotangents(
+            strain=by_input[self.strain],
+            state={n: by_input[lags(n, 1)] for n in self.state_spec},
+            fields={n: by_input[n] for n in self.field_spec},
+            parameters=by_parameter,
+        )
+
+    def _bars(self, stress_bar: torch.Tensor, state_bar: State | None) -> State:
+        """Cotangents by output."""
+        bars = {n: v for n, v in (state_bar or {}).items() if n in self.outputs}
+        known = bars.get(self.stress)
+        return {**bars, self.stress: stress_bar if known is None else stress_bar + known}
+
+    def _composed_vjp(
+        self,
+        inputs: State,
+        stress_bar: torch.Tensor,
+        state_bar: State | None,
+        fields: Fields | None,
+    ) -> tuple[State, State]:
+        """Cotangents of inputs and parameters, member by member of the model."""
         sources = {
             n: v.detach().clone().requires_grad_()
             for n, v in inputs.items()
@@ -222,9 +307,9 @@ class Material:
         }
         typed = self._typed({n: sources.get(n, v) for n, v in inputs.items()})
         parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        with torch.enable_grad():
+        with torch.enable_grad(), self._members_backend():
             values = {n: v.data for n, v in self.model.evaluate(typed).items()}
-            new = {self.stress: values[self.stress].expand(strain.shape)}
+            new = {self.stress: values[self.stress].expand(stress_bar.shape)}
             weighted = (new[self.stress] * stress_bar).sum()
             for name, value in self._next(values, {**inputs, **sources}, fields).items():
                 if state_bar and name in state_bar:
@@ -235,12 +320,11 @@ class Material:
             torch.zeros_like(t) if g is None else g for g, t in zip(found, targets, strict=True)
         ]
         by_input = dict(zip(sources, gradients[: len(sources)], strict=True))
-        return PointCotangents(
-            strain=by_input[self.strain],
-            state={n: by_input[lags(n, 1)] for n in self.state_spec},
-            fields={n: by_input[n] for n in self.field_spec},
-            parameters=dict(zip(parameters, gradients[len(sources) :], strict=True)),
-        )
+        return by_input, dict(zip(parameters, gradients[len(sources) :], strict=True))
+
+    def _members_backend(self) -> AbstractContextManager[None]:
+        """The members of an eager material are eager, too; else each has its own choice."""
+        return backend("eager") if self.backend == "eager" else nullcontext()
 
     def _inputs(
         self,

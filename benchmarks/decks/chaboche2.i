@@ -1,0 +1,139 @@
+# Perzyna viscoplasticity with linear isotropic hardening and two Chaboche back stresses with
+# dynamic and static recovery. 19 unknowns.
+[Models]
+  [flow]
+    type   = ComposedModel
+    models = 'overstress vonmises yield_surface'
+  []
+  [mandel_stress]
+    type          = IsotropicMandelStress
+    cauchy_stress = stress
+  []
+  [overstress]
+    type    = SR2LinearCombination
+    from    = 'mandel_stress X1 X2'
+    to      = O
+    weights = '1 -1 -1'
+  []
+  [vonmises]
+    type           = SR2Invariant
+    invariant_type = VONMISES
+    tensor         = O
+    invariant      = effective_stress
+  []
+  [isoharden]
+    type              = LinearIsotropicHardening
+    hardening_modulus = 1500
+  []
+  [yield_surface]
+    type                = YieldFunction
+    yield_stress        = 180
+    isotropic_hardening = isotropic_hardening
+  []
+  [normality]
+    type     = Normality
+    model    = flow
+    function = yield_function
+    from     = 'mandel_stress isotropic_hardening'
+    to       = 'flow_direction isotropic_hardening_direction'
+  []
+  [flow_rate]
+    type             = PerzynaPlasticFlowRate
+    reference_stress = 500
+    exponent         = 4
+  []
+  [eprate]
+    type = AssociativeIsotropicPlasticHardening
+  []
+  [Eprate]
+    type = AssociativePlasticFlow
+  []
+  [chaboche1]
+    type        = ChabochePlasticHardening
+    C           = 42000
+    g           = 520
+    A           = 1e-4
+    a           = 2.2
+    back_stress = X1
+  []
+  [chaboche2]
+    type        = ChabochePlasticHardening
+    C           = 9000
+    g           = 55
+    A           = 2e-5
+    a           = 2.5
+    back_stress = X2
+  []
+  [Erate]
+    type     = SR2VariableRate
+    variable = E
+  []
+  [Eerate]
+    type    = SR2LinearCombination
+    from    = 'E_rate plastic_strain_rate'
+    to      = strain_rate
+    weights = '1 -1'
+  []
+  [elasticity]
+    type              = LinearIsotropicElasticity
+    coefficients      = '2e5 0.3'
+    coefficient_types = 'YOUNGS_MODULUS POISSONS_RATIO'
+    rate_form         = true
+  []
+  [integrate_stress]
+    type     = SR2BackwardEulerTimeIntegration
+    variable = stress
+  []
+  [integrate_ep]
+    type     = ScalarBackwardEulerTimeIntegration
+    variable = equivalent_plastic_strain
+  []
+  [integrate_X1]
+    type     = SR2BackwardEulerTimeIntegration
+    variable = X1
+  []
+  [integrate_X2]
+    type     = SR2BackwardEulerTimeIntegration
+    variable = X2
+  []
+  [rates]
+    type   = ComposedModel
+    models = 'mandel_stress overstress vonmises isoharden yield_surface normality flow_rate eprate Eprate chaboche1 chaboche2 Erate Eerate elasticity integrate_stress integrate_ep integrate_X1 integrate_X2'
+  []
+[]
+
+[EquationSystems]
+  [system]
+    type      = NonlinearSystem
+    model     = rates
+    unknowns  = 'stress equivalent_plastic_strain X1 X2'
+    residuals = 'stress_residual equivalent_plastic_strain_residual X1_residual X2_residual'
+  []
+[]
+
+[Solvers]
+  [newton]
+    type          = Newton
+    linear_solver = lu
+    abs_tol       = 1e-10
+    rel_tol       = 1e-10
+    max_its       = 25
+  []
+  [lu]
+    type = DenseLU
+  []
+[]
+
+[Models]
+  [predictor]
+    type            = ConstantExtrapolationPredictor
+    unknowns_SR2    = 'stress X1 X2'
+    unknowns_Scalar = equivalent_plastic_strain
+  []
+  [model]
+    type            = ImplicitUpdate
+    equation_system = system
+    solver          = newton
+    predictor       = predictor
+  []
+[]

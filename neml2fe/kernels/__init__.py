@@ -1,0 +1,46 @@
+"""Compiled material kernels: a model traced on one point, and C++ or CUDA in which each point
+runs its own Newton loop. `docs/kernels.md` goes through it with an example."""
+
+from neml2fe.kernels.build import BuildError, NoCompiler, cache_dir
+from neml2fe.kernels.compiled import (
+    BACKENDS,
+    Elsewhere,
+    Kernels,
+    backend,
+    chosen_backend,
+    common_dtype,
+    repeated,
+)
+from neml2fe.kernels.kernel import History, Kernel, Results
+from neml2fe.kernels.program import Program, Stage, Variable, solved, traced
+from neml2fe.kernels.source import BAR, RATE, SOLUTION, Request, generate
+from neml2fe.kernels.trace import Tracer, Untraceable, current_tracer
+
+__all__ = [
+    "BACKENDS",
+    "BAR",
+    "RATE",
+    "SOLUTION",
+    "BuildError",
+    "Elsewhere",
+    "History",
+    "Kernel",
+    "Kernels",
+    "NoCompiler",
+    "Program",
+    "Request",
+    "Results",
+    "Stage",
+    "Tracer",
+    "Untraceable",
+    "Variable",
+    "backend",
+    "cache_dir",
+    "chosen_backend",
+    "common_dtype",
+    "current_tracer",
+    "generate",
+    "repeated",
+    "solved",
+    "traced",
+]

@@ -1,0 +1,137 @@
+"""When a kernel is used: the choice of a backend, and kernels kept by what they compute."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import reduce
+
+import torch
+
+from neml2fe.errors import InputError, suggest
+from neml2fe.kernels.build import BuildError
+from neml2fe.kernels.kernel import Kernel
+from neml2fe.kernels.program import Program
+from neml2fe.kernels.source import Request, generate
+from neml2fe.kernels.trace import Untraceable
+
+BACKENDS = ("auto", "kernel", "eager")
+ENOUGH = 256  # updates of points that make up for the seconds a compiler takes
+MOST_UNKNOWNS = 128  # of one stage; its Jacobian lies on the stack of a thread
+
+_chosen: ContextVar[str | None] = ContextVar("neml2fe_backend", default=None)
+_calls: ContextVar[int] = ContextVar("neml2fe_calls", default=1)
+
+
+class Elsewhere(Untraceable):
+    """A part of a model that has a kernel of its own; nothing to warn of."""
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Within this context, `name` instead of the backend of every material and update."""
+    token = _chosen.set(_known(name, "backend"))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+@contextmanager
+def repeated(calls: int) -> Iterator[None]:
+    """Within this context, updates of the same points are called about `calls` times."""
+    token = _calls.set(max(calls, 1))
+    try:
+        yield
+    finally:
+        _calls.reset(token)
+
+
+def chosen_backend(own: str) -> str:
+    """`own`, unless a context or the variable NEML2FE_BACKEND says otherwise."""
+    from_context = _chosen.get()
+    if from_context is not None:
+        return from_context
+    variable = os.environ.get("NEML2FE_BACKEND")
+    return _known(variable, "NEML2FE_BACKEND") if variable else own
+
+
+def _known(name: str, what: str) -> str:
+    if name not in BACKENDS:
+        raise InputError(f"{what} is {', '.join(BACKENDS)}, not '{name}'{suggest(name, BACKENDS)}")
+    return name
+
+
+class Kernels:
+    """The kernels of one function of points, by request; traced and compiled when first needed.
+
+    `trace` gives the program for a number type. A failure is kept, and warned of once.
+    """
+
+    def __init__(self, label: str, trace: Callable[[torch.dtype], Program], dtype: torch.dtype):
+        self.label, self.dtype = label, dtype
+        self._trace = trace
+        self._program: Program | Exception | None = None
+        self._kernels: dict[Request, Kernel] = {}
+
+    @property
+    def program(self) -> Program:
+        """Raises `Untraceable` if the function is."""
+        if self._program is None:
+            try:
+                self._program = self._trace(self.dtype)
+                self._require_size(self._program)
+            except Untraceable as error:
+                self._program = error
+        if isinstance(self._program, Exception):
+            raise self._program
+        return self._program
+
+    def _require_size(self, program: Program) -> None:
+        for stage in program.stages:
+            if stage.unknowns.numel() > MOST_UNKNOWNS:
+                raise Untraceable(
+                    f"'{stage.label}' has {stage.unknowns.numel()} unknowns; a kernel takes "
+                    f"{MOST_UNKNOWNS} at most"
+                )
+
+    def kernel(self, request: Request) -> Kernel:
+        if request not in self._kernels:
+            source = generate(self.program, request)
+            self._kernels[request] = Kernel(self.label, source, self.dtype)
+        return self._kernels[request]
+
+    def usable(self, own: str, request: Request, n: int, device: torch.device) -> bool:
+        """Whether `request` for n points goes to a kernel, which is then ready to run.
+
+        With the backend `kernel`, raises the reason why it cannot; with `auto`, warns.
+        """
+        choice = chosen_backend(own)
+        if choice == "eager" or (choice == "auto" and n * _calls.get() < ENOUGH):
+            return False
+        if isinstance(self._program, Exception) and choice == "auto":
+            return False
+        try:
+            self.kernel(request).ready(device)
+        except Elsewhere:
+            return False
+        except (Untraceable, BuildError) as error:
+            if choice == "kernel":
+                raise
+            self._program = error
+            warnings.warn(
+                f"'{self.label}' runs without a compiled kernel, which is slower: {error}",
+                stacklevel=2,
+            )
+            return False
+        return True
+
+
+def common_dtype(tensors: Iterable[torch.Tensor]) -> torch.dtype:
+    """The number type that torch computes in: that of tensors with dimensions goes first."""
+    tensors = list(tensors)
+    with_dimensions = [t.dtype for t in tensors if t.ndim]
+    return reduce(torch.promote_types, with_dimensions or [t.dtype for t in tensors])

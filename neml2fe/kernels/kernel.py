@@ -1,0 +1,184 @@
+"""`Kernel`: a compiled source that runs on tensors, on the device where they are."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from neml2fe.kernels.build import Built, host_library
+from neml2fe.kernels.source import Array, Source
+
+WORD = 8  # bytes of every number in the description of a call
+THREADS_OF_A_BLOCK = 64
+
+
+class NewtonSettings(Protocol):
+    """What a kernel takes from `neml2fe.implicit.Newton`."""
+
+    abs_tol: float
+    rel_tol: float
+    max_its: int
+    substep_del_tol: float
+    line_search: bool
+    linesearch_type: str
+    max_linesearch_iterations: int
+    linesearch_cutback: float
+    linesearch_stopping_criteria: float
+
+
+@dataclass(frozen=True)
+class History:
+    """An argument that varies by step, `(steps, n, *shape)`, or `(steps, *shape)` if shared."""
+
+    tensor: torch.Tensor
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Results:
+    """Arrays by name, `(n, *shape)` or `(steps, n, *shape)`; summed ones without n. Status and
+    iterations `(n,)` or `(steps, n)`."""
+
+    arrays: dict[str, torch.Tensor]
+    status: torch.Tensor
+    iterations: torch.Tensor
+
+
+class Kernel:
+    """Runs a `Source`; built for a device when first used there.
+
+    Raises `BuildError` where that fails.
+    """
+
+    def __init__(self, label: str, source: Source, dtype: torch.dtype) -> None:
+        self.label, self.source, self.dtype = label, source, dtype
+        self._on_device: dict[torch.device, Any] = {}
+
+    @cached_property
+    def built(self) -> Built:
+        """The library for the CPU."""
+        return host_library(self.source.host(self.dtype), self.label)
+
+    @cached_property
+    def _on_host(self) -> Any:
+        function = ctypes.CDLL(str(self.built.path)).neml2fe_run
+        function.argtypes, function.restype = [ctypes.c_void_p], None
+        return function
+
+    def ready(self, device: torch.device) -> None:
+        """Compile and load for `device`, if that has not happened."""
+        if device.type != "cuda":
+            _ = self._on_host
+        elif device not in self._on_device:
+            with torch.cuda.device(device):
+                self._on_device[device] = torch.cuda._compile_kernel(
+                    self.source.host(self.dtype), "neml2fe_run"
+                )
+
+    def __call__(
+        self,
+        n: int,
+        arguments: Mapping[str, torch.Tensor | History],
+        settings: Sequence[NewtonSettings] = (),
+        *,
+        like: torch.Tensor,
+        steps: int = 0,
+        summed: Collection[str] = (),
+        over_steps: Collection[str] = (),
+        carry: Sequence[tuple[int, int]] = (),
+        backwards: bool = False,
+    ) -> Results:
+        """Map n points, or march them through `steps` steps.
+
+        An argument has the shape of one point where it is the same for all points, else
+        `(n, *shape)`; or it is a `History`. `like` tells the device. Outputs named in `summed`
+        are added over the points, those in `over_steps` over the steps. `carry`: see
+        `templates/drive.h`.
+        """
+        device, kept = like.device, []
+        inputs = [self._input(a, arguments[a.name], device, kept) for a in self.source.inputs]
+        outputs: dict[str, torch.Tensor] = {}
+        described, on_gpu = [], device.type == "cuda"
+        for a in self.source.outputs:
+            outer = () if steps == 0 or a.name in over_steps else (steps,)
+            many = on_gpu or a.name not in summed
+            out = torch.empty((*outer, *(n,) * many, *a.shape), dtype=self.dtype, device=device)
+            outputs[a.name] = out
+            described.append((out.data_ptr(), a.size * many, (out[0].numel() if outer else 0)))
+        shape = (steps, n) if steps else (n,)
+        status = torch.zeros(shape, dtype=torch.int64, device=device)
+        iterations = torch.zeros_like(status)
+        if n:
+            self._run(
+                [n, max(steps, 1), len(carry), int(backwards), torch.get_num_threads()],
+                [inputs, described, list(carry), [_numbers(s, self.dtype) for s in settings]],
+                [status.data_ptr(), iterations.data_ptr()],
+                device,
+            )
+        else:
+            for out in outputs.values():
+                out.zero_()
+        if on_gpu:
+            for name in summed:
+                outputs[name] = outputs[name].sum(outputs[name].ndim - self._ndim(name) - 1)
+        return Results(outputs, status, iterations)
+
+    def _ndim(self, name: str) -> int:
+        return next(len(a.shape) for a in self.source.outputs if a.name == name)
+
+    def _input(
+        self, array: Array, given: torch.Tensor | History, device: torch.device, kept: list[Any]
+    ) -> tuple[int, int, int]:
+        """Address and strides of an argument."""
+        value, over_steps = (given.tensor, True) if isinstance(given, History) else (given, False)
+        shared = given.shared if isinstance(given, History) else value.ndim == len(array.shape)
+        if not shared and not over_steps and value.stride(0) == 0 and len(value):
+            value, shared = value[0], True
+        value = value.to(device=device, dtype=self.dtype).contiguous()
+        kept.append(value)
+        step = value.numel() // max(len(value), 1) if over_steps else 0
+        return value.data_ptr(), 0 if shared else array.size, step
+
+    def _run(
+        self,
+        head: list[int],
+        tables: list[list[tuple[int, ...]]],
+        tail: list[int],
+        device: torch.device,
+    ) -> None:
+        """Lay out the description of a call as eight-byte words, and call."""
+        flat = [[word for row in table for word in row] for table in tables]
+        first = len(head) + len(tables) + len(tail)
+        starts = [first + sum(map(len, flat[:k])) for k in range(len(flat))]
+        words = np.zeros(first + sum(map(len, flat)) + 1, dtype=np.int64)
+        on_gpu = device.type == "cuda"
+        place = torch.empty(len(words), dtype=torch.int64, device=device) if on_gpu else None
+        base = words.ctypes.data if place is None else place.data_ptr()
+        words[:-1] = [*head, *(base + WORD * s for s in starts), *tail, *chain(*flat)]
+        if place is None:
+            self.ready(device)
+            self._on_host(base)
+            return
+        place.copy_(torch.from_numpy(words))
+        self.ready(device)
+        n = head[0]
+        grid = (-(-n // THREADS_OF_A_BLOCK), 1, 1)
+        with torch.cuda.device(device):
+            self._on_device[device](grid, (THREADS_OF_A_BLOCK, 1, 1), [place])
+
+
+def _numbers(s: NewtonSettings, dtype: torch.dtype) -> tuple[int, ...]:
+    """The fields of `Settings` in `templates/newton.h`, as the words that hold these numbers."""
+    eps = torch.finfo(dtype).eps
+    # Nothing falls further than round-off lets it, which matters in single precision.
+    values = [s.abs_tol, max(s.rel_tol, 10.0 * eps), max(s.substep_del_tol, eps**0.5), s.max_its]
+    values += [s.line_search, s.linesearch_type == "STRONG_WOLFE", s.max_linesearch_iterations]
+    values += [s.linesearch_cutback, s.linesearch_stopping_criteria]
+    return tuple(np.array(values, dtype=np.float64).view(np.int64).tolist())

@@ -1,0 +1,225 @@
+// Newton's method lane by lane; the same steps and decisions as `neml2fe.implicit.newton`.
+//
+// A stage S has n unknowns, and functions `given`, `guess`, `hoist` (what does not change during
+// the iteration), `residual` and `linearise`. Its PAIRS tell which given numbers have old values.
+
+constexpr int CONVERGED = 0, ITERATION_LIMIT = 1, NOT_FINITE = 2;
+
+struct Settings {
+  double abs_tol, rel_tol, still, max_its;
+  double line_search, strong_wolfe, max_line_search, cutback, decrease;
+};
+
+template <int n> FN V norm(const V* x) {
+  V sum = splat(0);
+  for (int i = 0; i < n; ++i) sum += x[i] * x[i];
+  return sqrt_(sum);
+}
+
+// P A = L U with partial pivoting in each lane; reciprocals of the pivots on the diagonal.
+template <int n> FN_LARGE void factorise(V (&A)[n][n], I* pivot) {
+  UNROLL
+  for (int k = 0; k < n; ++k) {
+    V largest = abs_(A[k][k]);
+    I row = I{} + k;
+    UNROLL
+    for (int i = k + 1; i < n; ++i) {
+      V size = abs_(A[i][k]);
+      M larger = size > largest;
+      largest = larger ? size : largest;
+      row = larger ? I{} + i : row;
+    }
+    pivot[k] = row;
+    if (any(row != I{} + k))
+      for (int i = k + 1; i < n; ++i) {
+        M swap = row == I{} + i;
+        if (!any(swap)) continue;
+        for (int j = 0; j < n; ++j) {
+          V a = A[k][j], b = A[i][j];
+          A[k][j] = swap ? b : a;
+          A[i][j] = swap ? a : b;
+        }
+      }
+    V inverse = splat(1) / A[k][k];
+    A[k][k] = inverse;
+    UNROLL
+    for (int i = k + 1; i < n; ++i) {
+      V factor = A[i][k] * inverse;
+      A[i][k] = factor;
+      UNROLL
+      for (int j = k + 1; j < n; ++j) A[i][j] -= factor * A[k][j];
+    }
+  }
+}
+
+template <int n> FN void exchange(const I* pivot, int k, V* b) {
+  if (!any(pivot[k] != I{} + k)) return;
+  for (int i = k + 1; i < n; ++i) {
+    M swap = pivot[k] == I{} + i;
+    V x = b[k], y = b[i];
+    b[k] = swap ? y : x;
+    b[i] = swap ? x : y;
+  }
+}
+
+// b <- A^-1 b
+template <int n> FN_LARGE void solve(const V (&LU)[n][n], const I* pivot, V* b) {
+  for (int k = 0; k < n; ++k) exchange<n>(pivot, k, b);
+  UNROLL
+  for (int j = 0; j < n; ++j) {
+    V x = b[j];
+    UNROLL
+    for (int i = j + 1; i < n; ++i) b[i] -= LU[i][j] * x;
+  }
+  UNROLL
+  for (int j = n - 1; j >= 0; --j) {
+    V x = b[j] * LU[j][j];
+    b[j] = x;
+    UNROLL
+    for (int i = 0; i < j; ++i) b[i] -= LU[i][j] * x;
+  }
+}
+
+// b <- A^-T b
+template <int n> FN_LARGE void solve_transposed(const V (&LU)[n][n], const I* pivot, V* b) {
+  UNROLL
+  for (int j = 0; j < n; ++j) {
+    V x = b[j] * LU[j][j];
+    b[j] = x;
+    UNROLL
+    for (int i = j + 1; i < n; ++i) b[i] -= LU[j][i] * x;
+  }
+  UNROLL
+  for (int j = n - 1; j > 0; --j) {
+    V x = b[j];
+    UNROLL
+    for (int i = 0; i < j; ++i) b[i] -= LU[j][i] * x;
+  }
+  for (int k = n - 1; k >= 0; --k) exchange<n>(pivot, k, b);
+}
+
+// Lengths of steps by the decrease of |r|^2, as `neml2fe.implicit.line_search`.
+template <class S>
+FN_LARGE V step_length(const V* in, const V* h, const V* u, const V* step, V size, M waiting,
+                       const Settings& s) {
+  constexpr int n = S::n;
+  V length = splat(1), low = splat(0), high = splat(INF), phi = size * size;
+  for (int k = 0; k < s.max_line_search && any(waiting); ++k) {
+    V trial[n], r[n], square = splat(0), slope = splat(0);
+    for (int i = 0; i < n; ++i) trial[i] = u[i] + length * step[i];
+    if (s.strong_wolfe != 0) {
+      V A[n][n];
+      S::linearise(trial, in, h, r, A);
+      for (int i = 0; i < n; ++i)
+        for (int j = 0; j < n; ++j) slope += splat(2) * r[i] * A[i][j] * step[j];
+    } else {
+      S::residual(trial, in, h, r);
+    }
+    for (int i = 0; i < n; ++i) square += r[i] * r[i];
+    V limit = (splat(1) - splat(2 * s.decrease) * length) * phi, steepest = splat(1.8) * phi;
+    M too_long = no(square <= limit) | (slope > steepest);
+    M too_short = no(too_long) & (slope < -steepest);
+    high = (waiting & too_long) ? length : high;
+    low = (waiting & too_short) ? length : low;
+    waiting = waiting & (too_long | too_short);
+    V next = high < splat(INF) ? low + (high - low) / splat(s.cutback) : low * splat(s.cutback);
+    length = waiting ? next : length;
+  }
+  return length;
+}
+
+// One run of Newton's method from u in the lanes `todo`; NaN where it fails.
+template <class S>
+FN_LARGE void attempt(const V* in, const V* h, V* u, M todo, bool search, const Settings& s,
+                      I& status, I& iterations) {
+  constexpr int n = S::n;
+  M active = todo;
+  V target = splat(INF);
+  status = todo ? I{} + ITERATION_LIMIT : status;
+  for (int iteration = 0; iteration <= s.max_its; ++iteration) {
+    V r[n], A[n][n];
+    I pivot[n];
+    S::linearise(u, in, h, r, A);
+    V size = norm<n>(r);
+    if (iteration == 0) {
+      target = splat(s.rel_tol) * size;
+      target = target < splat(s.abs_tol) ? splat(s.abs_tol) : target;
+    }
+    factorise<n>(A, pivot);
+    solve<n>(A, pivot, r);
+    V step = norm<n>(r), reach = norm<n>(u) + splat(s.abs_tol);
+    M settled = step <= splat(s.still) * reach;
+    M converged = (size <= splat(s.abs_tol)) | (settled & (size <= target));
+    M usable = finite(r[0]);
+    for (int i = 1; i < n; ++i) usable = usable & finite(r[i]);
+    M broken = no(converged) & no(usable & finite(size));
+    status = (active & broken) ? I{} + NOT_FINITE : status;
+    status = (active & converged) ? I{} + CONVERGED : status;
+    M going = active & no(converged) & no(broken);
+    iterations = going ? iterations + 1 : iterations;
+    for (int i = 0; i < n; ++i) r[i] = -r[i];
+    if (search && any(going)) {
+      V length = step_length<S>(in, h, u, r, size, going, s);
+      for (int i = 0; i < n; ++i) r[i] = going ? length * r[i] : r[i];
+    }
+    M moving = active & usable & no(broken);
+    for (int i = 0; i < n; ++i) u[i] = moving ? u[i] + r[i] : u[i];
+    active = going;
+    if (!any(active)) break;
+  }
+  M failed = todo & (status != I{} + CONVERGED);
+  for (int i = 0; i < n; ++i) u[i] = failed ? splat(NOT_A_NUMBER) : u[i];
+}
+
+// Newton's method, and again with a line search where it failed.
+template <class S>
+FN void newton(const V* in, const V* h, V* u, M todo, const Settings& s, I& status,
+               I& iterations) {
+  V start[S::n];
+  for (int i = 0; i < S::n; ++i) start[i] = u[i];
+  attempt<S>(in, h, u, todo, s.line_search != 0, s, status, iterations);
+  M failed = todo & (status != I{} + CONVERGED);
+  if (s.line_search != 0 || !any(failed)) return;
+  for (int i = 0; i < S::n; ++i) u[i] = failed ? start[i] : u[i];
+  attempt<S>(in, h, u, failed, true, s, status, iterations);
+}
+
+// The unknowns of a stage; where Newton fails, by continuation from the old given variables.
+template <class S>
+FN_LARGE void find(const V* in, V* U, M live, const Settings& s, I& status, I& iterations) {
+  V g[S::ng + 1], h[S::nh + 1], start[S::n];
+  V* u = U + S::first;
+  I own = I{} + CONVERGED;
+  S::given(in, U, g);
+  S::guess(in, U, start);
+  S::hoist(in, g, h);
+  for (int i = 0; i < S::n; ++i) u[i] = start[i];
+  newton<S>(in, h, u, live, s, own, iterations);
+  M failed = live & (own != I{} + CONVERGED);
+  if (S::n_pairs && any(failed)) {
+    const REAL fractions[5] = {0.125, 0.25, 0.5, 0.75, 1.0};
+    for (int k = 0; k < 5; ++k) {
+      V part[S::ng + 1], w[S::n];
+      for (int i = 0; i < S::ng; ++i) part[i] = g[i];
+      S::between(g, splat(fractions[k]), part);
+      S::hoist(in, part, h);
+      for (int i = 0; i < S::n; ++i) w[i] = start[i];
+      newton<S>(in, h, w, failed, s, own, iterations);
+      M good = own == I{} + CONVERGED;
+      for (int i = 0; i < S::n; ++i) {
+        start[i] = good ? w[i] : start[i];
+        u[i] = failed ? w[i] : u[i];
+      }
+    }
+  }
+  status = own > status ? own : status;
+}
+
+// J = dr/du of a stage at the solution, factorised.
+template <class S> FN void factorised(const V* in, const V* U, V (&A)[S::n][S::n], I* pivot) {
+  V g[S::ng + 1], h[S::nh + 1], r[S::n];
+  S::given(in, U, g);
+  S::hoist(in, g, h);
+  S::linearise(U + S::first, in, h, r, A);
+  factorise<S::n>(A, pivot);
+}
