@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,17 @@ class Update:
         return self.material.update(self.strain, self.state, t, t, self.fields, tangent)
 
     def vjp(self, bars: PointResult) -> object:
-        """Pulls `bars`, which have the shapes of results, back to all inputs and parameters."""
+        """Pulls `bars`, of the shapes of results, back to all inputs and parameters, starting from
+        the solution of the update that they carry."""
         return self.material.vjp(
-            self.strain, self.state, self.time, self.time, bars.stress, bars.state, self.fields
+            self.strain,
+            self.state,
+            self.time,
+            self.time,
+            bars.stress,
+            bars.state,
+            self.fields,
+            bars.solution,
         )
 
     def traffic(self, result: PointResult) -> int:
@@ -67,12 +76,10 @@ def timings(material: Material, inputs: State, n: int, device: str) -> dict[str,
     update = Update(material, inputs, n)
     result = update()
     generator = torch.Generator().manual_seed(n)
-    bars = PointResult(
-        random_like(result.stress, generator),
-        None,
-        {name: random_like(value, generator) for name, value in result.state.items()},
-        result.status,
-        result.iterations,
+    bars = replace(
+        result,
+        stress=random_like(result.stress, generator),
+        state={name: random_like(value, generator) for name, value in result.state.items()},
     )
     return {
         "update": measure(update, device),
@@ -92,13 +99,12 @@ def main() -> None:
     torch.set_num_threads(job["threads"])
     device = job["device"]
     model = neml2fe.load_model(job["deck"], "model").to(device)
-    chosen = {} if job["route"] == "auto" else {"backend": job["route"]}
-    material = Material(model, job["strain"], **chosen)
+    material = Material(model, job["strain"], backend=job["route"])
     inputs = {
         name: torch.from_numpy(value).to(device)
         for name, value in np.load(folder / "inputs.npz").items()
     }
-    found: dict[str, Any] = {"backend": getattr(material, "backend", "eager")}
+    found: dict[str, Any] = {"backend": material.backend}
     if job["cold"]:
         found |= cold(Update(material, inputs, min(job["points"])), device)
     else:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-SECONDS = 0.5  # of repetitions, at least, where they are not too many
+SECONDS = 1.0  # of repetitions, at least, where they are not too many
 LEAST, MOST = 3, 200
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import casadi as cs
@@ -242,5 +242,5 @@ def function(signature: str, arguments: Mapping[str, cs.SX], results: Mapping[st
     return body(signature, statements(graph, wanted, {}))
 
 
-def body(signature: str, lines: Iterator[str]) -> str:
+def body(signature: str, lines: Iterable[str]) -> str:
     return "\n".join([f"{signature} {{", *(f"  {line}" for line in lines), "}"])

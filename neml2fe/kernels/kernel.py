@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from neml2fe.kernels import cuda
 from neml2fe.kernels.build import Built, host_library
 from neml2fe.kernels.source import Array, Source
 
@@ -77,10 +78,10 @@ class Kernel:
         if device.type != "cuda":
             _ = self._on_host
         elif device not in self._on_device:
-            with torch.cuda.device(device):
-                self._on_device[device] = torch.cuda._compile_kernel(
-                    self.source.host(self.dtype), "neml2fe_run"
-                )
+            code = cuda.compiled(
+                self.source.cuda(self.dtype), cuda.architecture(device), self.label
+            )
+            self._on_device[device] = cuda.load(code, device)
 
     def __call__(
         self,
@@ -166,7 +167,8 @@ class Kernel:
             self.ready(device)
             self._on_host(base)
             return
-        place.copy_(torch.from_numpy(words))
+        # Pinned, so that nothing waits for the device; the allocators reuse both in its order.
+        place.copy_(torch.from_numpy(words).pin_memory(), non_blocking=True)
         self.ready(device)
         n = head[0]
         grid = (-(-n // THREADS_OF_A_BLOCK), 1, 1)

@@ -334,7 +334,7 @@ def _rows(tracer: Tracer, x: torch.Tensor, dims: Any) -> tuple[cs.SX, tuple[int,
         reduced = list(range(x.ndim))
     kept = [d for d in range(x.ndim) if d not in reduced]
     count = math.prod(x.shape[d] for d in reduced)
-    places = torch.arange(x.numel()).reshape(x.shape).permute(*reduced, *kept)
+    places = torch.arange(x.numel()).reshape(x.shape).permute((*reduced, *kept))
     columns = _taken(tracer.expression(x), places)
     return cs.reshape(columns, x.numel() // max(count, 1), count), tuple(kept)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -13,7 +13,9 @@ import casadi as cs
 import torch
 
 from neml2fe.kernels import emit
-from neml2fe.kernels.program import Program, Variable
+from neml2fe.kernels.jacobian import jacobian
+from neml2fe.kernels.program import Program, Stage, Variable
+from neml2fe.kernels.reduction import Reduction, reduction
 
 TEMPLATES = Path(__file__).with_name("templates")
 SOLUTION = "solution"  # the unknowns of all stages
@@ -108,18 +110,25 @@ def _stage(k: int, program: Program) -> str:
     stage, first = program.stages[k], program.firsts[k]
     inputs, every = program.input_column, program.unknowns
     n, ng = stage.unknowns.numel(), stage.given.numel()
-    jacobian = cs.jacobian(stage.residual, stage.unknowns)
-    entries = jacobian.sparsity().get_triplet()
+    system = reduction(stage.residual, stage.unknowns)
+    direction = cs.SX.sym("v", n)
     graph = emit.Graph.of(
-        {"in": inputs, "g": stage.given, "u": stage.unknowns},
-        {"r": stage.residual, "J": _nonzeros(jacobian)},
+        {"in": inputs, "g": stage.given, "u": stage.unknowns, "v": direction},
+        {
+            "r": stage.residual,
+            "J.d": 1.0 / system.diagonal,
+            "J.e": _nonzeros(system.by_kept),
+            "J.f": _nonzeros(system.coupling),
+            "J.A": _nonzeros(system.dense),
+            "w": cs.jtimes(stage.residual, stage.unknowns, direction),
+        },
     )
     hoisted = _invariants(graph)
     known = {node: f"h[{place}]" for place, node in enumerate(hoisted)}
-    residual = {f"r[{i}]": node for i, node in enumerate(graph.results["r"])}
-    matrix = {f"A[{i}][{j}]": node for i, j, node in zip(*entries, graph.results["J"], strict=True)}
-    zeros = "for (int i = 0; i < n; ++i) for (int j = 0; j < n; ++j) A[i][j] = splat(0);"
-    pairs = ", ".join(f"{{{new}, {old}}}" for new, old in stage.pairs) or "{0, 0}"
+    places = {name: [f"{name}[{i}]" for i in range(len(x))] for name, x in graph.results.items()}
+    places["J.A"] = [f"J.A[{i}][{j}]" for i, j in _places(system.dense)]
+    wanted = {n: dict(zip(places[n], nodes, strict=True)) for n, nodes in graph.results.items()}
+    matrix = wanted["J.d"] | wanted["J.e"] | wanted["J.f"] | wanted["J.A"]
     earlier = {"in": inputs, "U": every}
     functions = [
         emit.function(
@@ -132,43 +141,96 @@ def _stage(k: int, program: Program) -> str:
         ),
         emit.body(
             "FN_LARGE void residual(const V* u, const V* in, const V* h, V* r)",
-            emit.statements(graph, residual, known),
+            emit.statements(graph, wanted["r"], known),
         ),
         emit.body(
-            "FN_LARGE void linearise(const V* u, const V* in, const V* h, V* r, V (&A)[n][n])",
-            chain([zeros], emit.statements(graph, residual | matrix, known)),
+            f"FN_LARGE void linearise(const V* u, const V* in, const V* h, V* r, Matrix<Stage{k}>& J)",
+            chain(_zeros(system.dense), emit.statements(graph, wanted["r"] | matrix, known)),
         ),
         emit.body(
-            "FN void between(const V* g, V fraction, V* part)",
-            iter(
-                [
-                    f"const int pairs[][2] = {{{pairs}}};",
-                    "for (int k = 0; k < n_pairs; ++k) {",
-                    "  int i = pairs[k][0], old = pairs[k][1];",
-                    "  part[i] = g[old] + fraction * (g[i] - g[old]);",
-                    "}",
-                ]
-            ),
+            "FN_LARGE void rate(const V* u, const V* in, const V* h, const V* v, V* w)",
+            emit.statements(graph, wanted["w"], known),
         ),
+        emit.body("FN void between(const V* g, V fraction, V* part)", _between(stage)),
+        *_substitutions(k, system),
     ]
-    sizes = (
-        f"  static constexpr int n = {n}, first = {first}, ng = {ng}, nh = {len(hoisted)}, "
-        f"n_pairs = {len(stage.pairs)};"
-    )
+    sizes = {
+        "n": n,
+        "first": first,
+        "ng": ng,
+        "nh": len(hoisted),
+        "n_pairs": len(stage.pairs),
+        "m": len(system.kept) + system.coupling.shape[0],
+        "n_d": len(system.eliminated),
+        "n_e": system.by_kept.nnz(),
+        "n_f": system.coupling.nnz(),
+    }
+    listed = ", ".join(f"{name} = {value}" for name, value in sizes.items())
     return "\n".join(
-        [f"struct Stage{k} {{  // {stage.label}", sizes, *map(_indented, functions), "};"]
+        [
+            f"struct Stage{k} {{  // {stage.label}",
+            f"  static constexpr int {listed};",
+            *map(_indented, functions),
+            "};",
+        ]
     )
 
 
 def _invariants(graph: emit.Graph) -> list[int]:
     """Nodes that do not depend on the unknowns, where those that do, or results, use them.
     Inputs can be read anyway."""
-    variant = graph.depending("u")
+    variant = graph.depending("u") | graph.depending("v")
     used = {i for k in variant for i in graph.nodes[k].operands}
     used |= {k for nodes in graph.results.values() for k in nodes}
     return sorted(
         k for k in used - variant if not graph.plain(k) or graph.nodes[k].text.startswith("g[")
     )
+
+
+def _between(stage: Stage) -> Iterator[str]:
+    """The given numbers on the way from their old values."""
+    for new, old in stage.pairs:
+        yield f"part[{new}] = g[{old}] + fraction * (g[{new}] - g[{old}]);"
+
+
+def _substitutions(k: int, system: Reduction) -> Iterator[str]:
+    """From the right-hand side to that of the dense system, and from its solution to that of
+    all; and so for the transposed system."""
+    signature = f"FN void {{}}(const Matrix<Stage{k}>& J, {{}})"
+    kept, eliminated = system.kept, system.eliminated
+    coupling = [(len(kept) + i, j) for i, j in _places(system.coupling)]
+    by_kept = _places(system.by_kept)
+    core = [f"w[{i}] = b[{p}];" for i, p in enumerate(kept)]
+    core += [f"w[{len(kept) + i}] = splat(0);" for i in range(system.coupling.shape[0])]
+    back = [f"b[{p}] = w[{i}];" for i, p in enumerate(kept)]
+    forward = [f"const V y{i} = b[{p}] * J.d[{i}];" for i, p in enumerate(eliminated)]
+    forward += core + [f"w[{i}] += J.f[{z}] * y{j};" for z, (i, j) in enumerate(coupling)]
+    yield emit.body(signature.format("reduce", "const V* b, V* w"), forward)
+    end = [f"V y{i} = b[{p}] * J.d[{i}];" for i, p in enumerate(eliminated)]
+    end += [f"y{i} -= J.e[{z}] * w[{j}];" for z, (i, j) in enumerate(by_kept)]
+    end += back + [f"b[{p}] = y{i};" for i, p in enumerate(eliminated)]
+    yield emit.body(signature.format("expand", "const V* w, V* b"), end)
+    forward = core + [
+        f"w[{j}] -= J.e[{z}] * b[{eliminated[i]}];" for z, (i, j) in enumerate(by_kept)
+    ]
+    yield emit.body(signature.format("reduce_transposed", "const V* b, V* w"), forward)
+    end = [f"b[{eliminated[j]}] += J.f[{z}] * w[{i}];" for z, (i, j) in enumerate(coupling)]
+    end += [f"b[{p}] *= J.d[{i}];" for i, p in enumerate(eliminated)] + back
+    yield emit.body(signature.format("expand_transposed", "const V* w, V* b"), end)
+
+
+def _zeros(matrix: cs.SX) -> Iterator[str]:
+    rows, columns = matrix.shape
+    known = set(_places(matrix))
+    for i in range(rows):
+        for j in range(columns):
+            if (i, j) not in known:
+                yield f"J.A[{i}][{j}] = splat(0);"
+
+
+def _places(matrix: cs.SX) -> Places:
+    """Rows and columns of the nonzeros, in their order."""
+    return list(zip(*matrix.sparsity().get_triplet(), strict=True))
 
 
 def _nonzeros(matrix: cs.SX) -> cs.SX:
@@ -207,7 +269,7 @@ def _update(program: Program, request: Request) -> Parts:
         functions += more
         lines += calls
         arrays += found
-    return _arrays(program.inputs), arrays, [*functions, emit.body(POINT, iter(lines))]
+    return _arrays(program.inputs), arrays, [*functions, emit.body(POINT, lines)]
 
 
 def _tangent(
@@ -229,14 +291,14 @@ def _tangent(
         text, by_x, by_u = _partials(f"stage{k}_partials", residual, x, U[:at], arguments)
         functions.append(text)
         lines += [
-            f"{{ V A[{n}][{n}], m[{len(by_x) + len(by_u) + 1}]; I pivot[{n}];",
-            f"  factorised<Stage{k}>(in, U, A, pivot);",
+            f"{{ Matrix<Stage{k}> J; V m[{len(by_x) + len(by_u) + 1}];",
+            f"  factorised<Stage{k}>(in, U, J);",
             f"  stage{k}_partials(in, U, m);",
             *_loop(by_x, f"Z[j][{at} + i] -= m[k];"),
             *_loop(
                 by_u, f"for (int c = 0; c < {nx}; ++c) Z[c][{at} + i] -= m[k] * Z[c][j];", len(by_x)
             ),
-            f"  for (int j = 0; j < {nx}; ++j) solve<{n}>(A, pivot, Z[j] + {at}); }}",
+            f"  for (int j = 0; j < {nx}; ++j) solve(J, Z[j] + {at}); }}",
         ]
     text, by_x, by_u = _partials("output_partials", y, x, U, arguments)
     functions.append(text)
@@ -266,13 +328,13 @@ def _partials(
     name: str, y: cs.SX, x: cs.SX, u: cs.SX, arguments: dict[str, cs.SX]
 ) -> tuple[str, Places, Places]:
     """A function for the nonzeros of dy/dx and then dy/du, and their places."""
-    parts = [cs.jacobian(y, x), cs.jacobian(y, u)]
+    parts = [jacobian(y, x), jacobian(y, u)]
     text = emit.function(
         f"FN_LARGE void {name}(const V* in, const V* U, V* m)",
         arguments,
         {"m": cs.vertcat(*map(_nonzeros, parts))},
     )
-    by_x, by_u = (list(zip(*p.sparsity().get_triplet(), strict=True)) for p in parts)
+    by_x, by_u = map(_places, parts)
     return text, by_x, by_u
 
 
@@ -316,9 +378,9 @@ def _vjp(program: Program, request: Request) -> Parts:
         stage, at = program.stages[k], program.firsts[k]
         n = stage.unknowns.numel()
         lines += [
-            f"{{ V A[{n}][{n}]; I pivot[{n}];",
-            f"  factorised<Stage{k}>(in, U, A, pivot);",
-            f"  solve_transposed<{n}>(A, pivot, w + {at});",
+            f"{{ Matrix<Stage{k}> J;",
+            f"  factorised<Stage{k}>(in, U, J);",
+            f"  solve_transposed(J, w + {at});",
             f"  for (int i = {at}; i < {at + n}; ++i) w[i] = -w[i]; }}",
         ]
         if at:
@@ -334,7 +396,7 @@ def _vjp(program: Program, request: Request) -> Parts:
     )
     lines.append("inputs(in, U, y_bar, w, out);")
     arrays = [*_arrays(program.inputs), Array(SOLUTION, (nu,)), *_arrays(of, BAR)]
-    return arrays, _arrays(wrt, BAR), [*functions, emit.body(POINT, iter(lines))]
+    return arrays, _arrays(wrt, BAR), [*functions, emit.body(POINT, lines)]
 
 
 def _jvp(program: Program, request: Request) -> Parts:
@@ -359,17 +421,17 @@ def _jvp(program: Program, request: Request) -> Parts:
         )
         functions.append(emit.function(signature.format(f"stage{k}"), arguments, {"w": rate}))
         lines += [
-            f"{{ V A[{n}][{n}]; I pivot[{n}];",
-            f"  factorised<Stage{k}>(in, U, A, pivot);",
+            f"{{ Matrix<Stage{k}> J;",
+            f"  factorised<Stage{k}>(in, U, J);",
             f"  stage{k}(in, U, x_rate, w, w + {at});",
-            f"  solve<{n}>(A, pivot, w + {at});",
+            f"  solve(J, w + {at});",
             f"  for (int i = {at}; i < {at + n}; ++i) w[i] = -w[i]; }}",
         ]
     rate = cs.jtimes(y, cs.vertcat(x, U), cs.vertcat(x_rate, u_rate))
     functions.append(emit.function(signature.format("outputs"), arguments, {"w": rate}))
     lines.append("outputs(in, U, x_rate, w, out);")
     arrays = [*_arrays(program.inputs), Array(SOLUTION, (nu,)), *_arrays(wrt, RATE)]
-    return arrays, _arrays(of, RATE), [*functions, emit.body(POINT, iter(lines))]
+    return arrays, _arrays(of, RATE), [*functions, emit.body(POINT, lines)]
 
 
 WRITERS = {"update": _update, "vjp": _vjp, "jvp": _jvp}

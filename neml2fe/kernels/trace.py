@@ -89,13 +89,21 @@ class Tracer(TorchDispatchMode):
         try:
             if rule is not None:
                 return rule(self, func, *args, **kwargs)
-            decomposition = torch._decomp.decomposition_table.get(func)
-            if decomposition is None:
-                raise Unsupported("has no symbolic form")
             with self:
-                return decomposition(*args, **kwargs)
+                return _decomposed(func, args, kwargs)
         except Unsupported as error:
             raise Untraceable(f"{func} {error}, {_place()}") from None
+
+
+def _decomposed(func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """An operation without a rule of its own by simpler ones, as torch has it."""
+    decomposition = torch._decomp.decomposition_table.get(func)
+    if decomposition is not None:
+        return decomposition(*args, **kwargs)
+    result = func.decompose(*args, **kwargs)
+    if result is NotImplemented:
+        raise Unsupported("has no symbolic form")
+    return result
 
 
 _current: ContextVar[Tracer | None] = ContextVar("neml2fe_tracer", default=None)

@@ -54,6 +54,7 @@ class CompiledMaterial:
 
     def kernels(self, inputs: Raw) -> Kernels:
         model = self.material.model
+        inputs = {n: inputs[n] for n in self.material.inputs}  # times, which it may not need
         parameters = dict(model.named_parameters())
         shapes = {n: inner_shape(n, v, self.material) for n, v in inputs.items()}
         shapes |= {
@@ -113,7 +114,7 @@ class CompiledMaterial:
         m = self.material
         strain = inputs[m.strain]
         parameters = {n: p for n, p in m.model.named_parameters()}
-        wrt = [n for n in inputs if n not in times]
+        wrt = [n for n in m.inputs if n not in times]
         if any(p.requires_grad for p in parameters.values()):
             wrt += [PARAMETER + n for n in parameters]
         request = Request("vjp", self.of, tuple(wrt))
@@ -141,7 +142,7 @@ class CompiledMaterial:
             BAR + PARAMETER + n for n, p in parameters.items() if p.ndim == self._base_ndims[n]
         ]
         found = kernels.kernel(request)(len(strain), arguments, like=strain, summed=shared)
-        of_inputs = {n: found.arrays[BAR + n] for n in inputs if n not in times}
+        of_inputs = {n: found.arrays[BAR + n] for n in m.inputs if n not in times}
         of_parameters = {
             n: found.arrays[BAR + PARAMETER + n].to(p.dtype)
             for n, p in parameters.items()

@@ -98,8 +98,6 @@ extern "C" __global__ void neml2fe_run(const Call* call) {
   if (first < call->n_points) march(*call, first, nullptr);
 }
 #else
-#include <vector>
-
 // The sums do not depend on the number of threads: each chunk of points has its own, added in
 // order.
 extern "C" void neml2fe_run(const Call* given) {
@@ -120,3 +118,5 @@ extern "C" void neml2fe_run(const Call* given) {
       }
 }
 #endif
+
+}  // namespace neml2fe

@@ -5,11 +5,12 @@
 // chooses lane by lane in both cases. REAL is double or float.
 
 #ifdef __CUDACC__
-#define FN __device__ static
-#define FN_LARGE __device__ static __noinline__
+#define FN [[maybe_unused]] __device__ static
+#define FN_LARGE [[maybe_unused]] __device__ static __noinline__
 #define TABLE __device__ constexpr
 #else
 #include <cmath>
+#include <vector>
 #define FN static inline
 #define FN_LARGE static __attribute__((noinline))
 #define TABLE constexpr
@@ -21,6 +22,9 @@
 #else
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
+
+// CUDA has an `any` and a `finite` of its own. `drive.h` closes this.
+namespace neml2fe {
 
 #if defined(__CUDACC__) || defined(NEML2FE_SCALAR)
 typedef REAL V;

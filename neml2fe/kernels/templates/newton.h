@@ -1,9 +1,10 @@
 // Newton's method lane by lane; the same steps and decisions as `neml2fe.implicit.newton`.
 //
 // A stage S has n unknowns, and functions `given`, `guess`, `hoist` (what does not change during
-// the iteration), `residual` and `linearise`. Its PAIRS tell which given numbers have old values.
+// the iteration), `residual`, `linearise` (residual and Jacobian), `rate` (Jacobian times vector)
+// and `between` (given numbers on the way from their old values).
 
-constexpr int CONVERGED = 0, ITERATION_LIMIT = 1, NOT_FINITE = 2;
+[[maybe_unused]] constexpr int CONVERGED = 0, ITERATION_LIMIT = 1, NOT_FINITE = 2;
 
 struct Settings {
   double abs_tol, rel_tol, still, max_its;
@@ -98,6 +99,27 @@ template <int n> FN_LARGE void solve_transposed(const V (&LU)[n][n], const I* pi
   for (int k = n - 1; k >= 0; --k) exchange<n>(pivot, k, b);
 }
 
+// J = dr/du of a stage with n_d unknowns eliminated (`reduction.py`): the dense matrix A of the m
+// that are left, or its factors; `reduce` and `expand` lead there and back.
+template <class S> struct Matrix {
+  V d[S::n_d + 1], e[S::n_e + 1], f[S::n_f + 1], A[S::m][S::m];
+  I pivot[S::m];
+};
+
+template <class S> FN void solve(const Matrix<S>& J, V* b) {
+  V w[S::m];
+  S::reduce(J, b, w);
+  solve<S::m>(J.A, J.pivot, w);
+  S::expand(J, w, b);
+}
+
+template <class S> FN void solve_transposed(const Matrix<S>& J, V* b) {
+  V w[S::m];
+  S::reduce_transposed(J, b, w);
+  solve_transposed<S::m>(J.A, J.pivot, w);
+  S::expand_transposed(J, w, b);
+}
+
 // Lengths of steps by the decrease of |r|^2, as `neml2fe.implicit.line_search`.
 template <class S>
 FN_LARGE V step_length(const V* in, const V* h, const V* u, const V* step, V size, M waiting,
@@ -108,10 +130,10 @@ FN_LARGE V step_length(const V* in, const V* h, const V* u, const V* step, V siz
     V trial[n], r[n], square = splat(0), slope = splat(0);
     for (int i = 0; i < n; ++i) trial[i] = u[i] + length * step[i];
     if (s.strong_wolfe != 0) {
-      V A[n][n];
-      S::linearise(trial, in, h, r, A);
-      for (int i = 0; i < n; ++i)
-        for (int j = 0; j < n; ++j) slope += splat(2) * r[i] * A[i][j] * step[j];
+      V change[n];
+      S::residual(trial, in, h, r);
+      S::rate(trial, in, h, step, change);
+      for (int i = 0; i < n; ++i) slope += splat(2) * r[i] * change[i];
     } else {
       S::residual(trial, in, h, r);
     }
@@ -137,16 +159,16 @@ FN_LARGE void attempt(const V* in, const V* h, V* u, M todo, bool search, const 
   V target = splat(INF);
   status = todo ? I{} + ITERATION_LIMIT : status;
   for (int iteration = 0; iteration <= s.max_its; ++iteration) {
-    V r[n], A[n][n];
-    I pivot[n];
-    S::linearise(u, in, h, r, A);
+    V r[n];
+    Matrix<S> J;
+    S::linearise(u, in, h, r, J);
     V size = norm<n>(r);
     if (iteration == 0) {
       target = splat(s.rel_tol) * size;
       target = target < splat(s.abs_tol) ? splat(s.abs_tol) : target;
     }
-    factorise<n>(A, pivot);
-    solve<n>(A, pivot, r);
+    factorise<S::m>(J.A, J.pivot);
+    solve(J, r);
     V step = norm<n>(r), reach = norm<n>(u) + splat(s.abs_tol);
     M settled = step <= splat(s.still) * reach;
     M converged = (size <= splat(s.abs_tol)) | (settled & (size <= target));
@@ -215,11 +237,11 @@ FN_LARGE void find(const V* in, V* U, M live, const Settings& s, I& status, I& i
   status = own > status ? own : status;
 }
 
-// J = dr/du of a stage at the solution, factorised.
-template <class S> FN void factorised(const V* in, const V* U, V (&A)[S::n][S::n], I* pivot) {
+// J of a stage at the solution, factorised.
+template <class S> FN void factorised(const V* in, const V* U, Matrix<S>& J) {
   V g[S::ng + 1], h[S::nh + 1], r[S::n];
   S::given(in, U, g);
   S::hoist(in, g, h);
-  S::linearise(U + S::first, in, h, r, A);
-  factorise<S::n>(A, pivot);
+  S::linearise(U + S::first, in, h, r, J);
+  factorise<S::m>(J.A, J.pivot);
 }
