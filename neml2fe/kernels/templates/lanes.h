@@ -5,8 +5,9 @@
 // chooses lane by lane in both cases. REAL is double or float.
 
 #ifdef __CUDACC__
-#define FN [[maybe_unused]] __device__ static
-#define FN_LARGE [[maybe_unused]] __device__ static __noinline__
+#pragma nv_diag_suppress 177  // not every law uses all of what is declared
+#define FN __device__ static
+#define FN_LARGE __device__ static __noinline__
 #define TABLE __device__ constexpr
 #else
 #include <cmath>
@@ -33,6 +34,7 @@ typedef long long I;
 constexpr int W = 1;
 FN bool any(M m) { return m; }
 FN M no(M m) { return !m; }
+FN V abs_(V x) { return x < 0 ? -x : x; }
 FN REAL lane(V x, int) { return x; }
 FN I lane(I x, int) { return x; }
 FN void set_lane(V& x, int, REAL value) { x = value; }
@@ -61,6 +63,11 @@ FN bool any(M m) {
   return (x[0] | x[1] | x[2] | x[3] | x[4] | x[5] | x[6] | x[7]) != 0;
 }
 FN M no(M m) { return ~m; }
+#ifdef SINGLE
+FN V abs_(V x) { return (V)((I)x & 0x7fffffff); }
+#else
+FN V abs_(V x) { return (V)((I)x & 0x7fffffffffffffffLL); }
+#endif
 FN REAL lane(V x, int k) { return x[k]; }
 FN long long lane(I x, int k) { return x[k]; }
 FN void set_lane(V& x, int k, REAL value) { x[k] = value; }
@@ -144,7 +151,6 @@ FN V splat(REAL x) { return V{} + x; }
 FN V pick(M m, V a, V b) { return m ? a : b; }
 FN I pick(M m, I a, I b) { return m ? a : b; }
 FN V number(M m) { return m ? splat(1) : splat(0); }
-FN V abs_(V x) { return x < splat(0) ? -x : x; }
 FN V sign_(V x) { return x < splat(0) ? splat(-1) : (x > splat(0) ? splat(1) : x); }
 FN V max_(V a, V b) { return a > b ? a : b; }
 FN V min_(V a, V b) { return a < b ? a : b; }

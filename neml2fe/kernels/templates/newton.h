@@ -4,7 +4,7 @@
 // the iteration), `residual`, `linearise` (residual and Jacobian), `rate` (Jacobian times vector)
 // and `between` (given numbers on the way from their old values).
 
-[[maybe_unused]] constexpr int CONVERGED = 0, ITERATION_LIMIT = 1, NOT_FINITE = 2;
+constexpr int CONVERGED = 0, ITERATION_LIMIT = 1, NOT_FINITE = 2;
 
 struct Settings {
   double abs_tol, rel_tol, still, max_its;
@@ -17,30 +17,29 @@ template <int n> FN V norm(const V* x) {
   return sqrt_(sum);
 }
 
-// P A = L U with partial pivoting in each lane; reciprocals of the pivots on the diagonal.
+// P A = L U, reciprocals of the pivots on the diagonal. A lane swaps rows where its diagonal is
+// less than a tenth of the largest entry below, which bounds the growth as partial pivoting does
+// (Duff, Erisman and Reid, Direct Methods for Sparse Matrices, 2017, section 7.4), and is rare.
 template <int n> FN_LARGE void factorise(V (&A)[n][n], I* pivot) {
   UNROLL
   for (int k = 0; k < n; ++k) {
-    V largest = abs_(A[k][k]);
-    I row = I{} + k;
+    V below = splat(0);
     UNROLL
-    for (int i = k + 1; i < n; ++i) {
-      V size = abs_(A[i][k]);
-      M larger = size > largest;
-      largest = larger ? size : largest;
-      row = larger ? I{} + i : row;
-    }
-    pivot[k] = row;
-    if (any(row != I{} + k))
+    for (int i = k + 1; i < n; ++i) below = max_(below, abs_(A[i][k]));
+    pivot[k] = I{} + k;
+    M small = abs_(A[k][k]) < splat(0.1) * below;
+    if (any(small)) {
+      for (int i = k + 1; i < n; ++i)
+        pivot[k] = (small & (abs_(A[i][k]) == below)) ? I{} + i : pivot[k];
       for (int i = k + 1; i < n; ++i) {
-        M swap = row == I{} + i;
-        if (!any(swap)) continue;
+        M swap = pivot[k] == I{} + i;
         for (int j = 0; j < n; ++j) {
           V a = A[k][j], b = A[i][j];
           A[k][j] = swap ? b : a;
           A[i][j] = swap ? a : b;
         }
       }
+    }
     V inverse = splat(1) / A[k][k];
     A[k][k] = inverse;
     UNROLL
@@ -172,8 +171,7 @@ FN_LARGE void attempt(const V* in, const V* h, V* u, M todo, bool search, const 
     V step = norm<n>(r), reach = norm<n>(u) + splat(s.abs_tol);
     M settled = step <= splat(s.still) * reach;
     M converged = (size <= splat(s.abs_tol)) | (settled & (size <= target));
-    M usable = finite(r[0]);
-    for (int i = 1; i < n; ++i) usable = usable & finite(r[i]);
+    M usable = finite(step);
     M broken = no(converged) & no(usable & finite(size));
     status = (active & broken) ? I{} + NOT_FINITE : status;
     status = (active & converged) ? I{} + CONVERGED : status;
