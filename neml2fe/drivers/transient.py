@@ -10,6 +10,7 @@ from neml2fe.drivers.prescribed import check_histories, check_initial, check_inp
 from neml2fe.drivers.result import History, Progress
 from neml2fe.errors import InputError
 from neml2fe.implicit import ImplicitUpdate, Status, recorded_solves
+from neml2fe.kernels import repeated
 from neml2fe.material import current_name, split_lag
 from neml2fe.models import Model
 from neml2fe.models.model import Values
@@ -81,7 +82,7 @@ class TransientDriver:
             inputs = {n: v[step] for n, v in self.prescribed.items()}
             inputs.update(self._old_values(past))
             values = {**self._defaults(inputs[self.time].data), **inputs}
-            with recorded_solves() as log:
+            with recorded_solves() as log, repeated(self.n_steps):
                 outputs = self.model.evaluate({n: values[n] for n in self.model.input_spec})
             self._require_convergence(log.status, step, history)
             known = {n: v for n, v in inputs.items() if split_lag(n)[1] <= len(past)}

@@ -100,7 +100,7 @@ def jacobian(results: cs.SX, arguments: cs.SX) -> cs.SX:
     """The sparse derivative of a column by a column of symbols."""
     tape = Tape.of(results, arguments)
     edges = dict(tape.edges)
-    rows = []
+    rows: list[int] = []
     for result in tape.results:  # each result a vertex of its own, with nothing behind it
         edges[len(tape.values) + len(rows)] = {} if result is None else {result: cs.SX(1)}
         rows.append(len(tape.values) + len(rows))

@@ -103,7 +103,8 @@ class Kernel:
         are added over the points, those in `over_steps` over the steps. `carry`: see
         `templates/drive.h`.
         """
-        device, kept = like.device, []
+        device = like.device
+        kept: list[torch.Tensor] = []  # alive until the kernel has run
         inputs = [self._input(a, arguments[a.name], device, kept) for a in self.source.inputs]
         outputs: dict[str, torch.Tensor] = {}
         described, on_gpu = [], device.type == "cuda"
@@ -135,7 +136,7 @@ class Kernel:
         return next(len(a.shape) for a in self.source.outputs if a.name == name)
 
     def _input(
-        self, array: Array, given: torch.Tensor | History, device: torch.device, kept: list[Any]
+        self, array: Array, given: torch.Tensor | History, device: torch.device, kept: list[torch.Tensor]
     ) -> tuple[int, int, int]:
         """Address and strides of an argument."""
         value, over_steps = (given.tensor, True) if isinstance(given, History) else (given, False)
@@ -150,7 +151,7 @@ class Kernel:
     def _run(
         self,
         head: list[int],
-        tables: list[list[tuple[int, ...]]],
+        tables: Sequence[Sequence[tuple[int, ...]]],
         tail: list[int],
         device: torch.device,
     ) -> None:

@@ -104,9 +104,9 @@ def _smallest_cut(tape: Tape, kept: set[int]) -> list[int]:
     for v in range(n, total):
         support.append(set().union(*(support[p] for p in tape.edges[v])))
     reach: list[set[int]] = [set() for _ in range(total)]
-    for i, v in enumerate(tape.results):
-        if v is not None:
-            reach[v].add(i)
+    ends = {i: v for i, v in enumerate(tape.results) if v is not None}
+    for i, v in ends.items():
+        reach[v].add(i)
     for v in range(total - 1, n - 1, -1):
         for p in tape.edges[v]:
             reach[p] |= reach[v]
@@ -120,8 +120,8 @@ def _smallest_cut(tape: Tape, kept: set[int]) -> list[int]:
             private = len(support[p]) == 1 and support[p] == reach[v] and not support[p] & kept
             if not private:
                 arcs[(2 * p + 1, 2 * v)] = unlimited
-    for i, v in enumerate(tape.results):
-        if v is not None and not (support[v] == {i} and i not in kept):
+    for i, v in ends.items():
+        if support[v] != {i} or i in kept:
             arcs[(2 * v + 1, sink)] = unlimited
     return _cut(arcs, total, source, sink)
 

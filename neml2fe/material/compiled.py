@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,15 @@ from neml2fe.errors import ConvergenceError
 from neml2fe.implicit import ImplicitUpdate, Status
 from neml2fe.kernels import (
     BAR,
+    RATE,
     SOLUTION,
     Kernels,
     Program,
     Request,
-    Results,
     common_dtype,
     traced,
 )
+from neml2fe.material.composed import Update
 from neml2fe.models.functional import parameter_base_ndims, substituted
 
 if TYPE_CHECKING:
@@ -95,8 +97,8 @@ class CompiledMaterial:
         parameters = self.material.model.named_parameters()
         return {**inputs, **{PARAMETER + n: p for n, p in parameters}}
 
-    def update(self, inputs: Raw, tangent: bool) -> Results | None:
-        """Stress and state, unknowns and tangent by the kernel; None where eager is to do it."""
+    def update(self, inputs: Raw, tangent: bool) -> Update | None:
+        """Stress, state and tangent by the kernel; None where eager is to do it."""
         m = self.material
         strain = inputs[m.strain]
         request = Request("update", self.of, *(((m.strain,), (m.stress,)) if tangent else ()))
@@ -104,51 +106,91 @@ class CompiledMaterial:
         if kernels is None:
             return None
         settings = [stage.settings() for stage in kernels.program.stages]
-        return kernels.kernel(request)(len(strain), self.arguments(inputs), settings, like=strain)
+        kernel = kernels.kernel(request)
+        found = kernel(len(strain), self.arguments(inputs), settings, like=strain)
+        slope, solution = found.arrays.get(f"{m.stress}/{m.strain}"), found.arrays[SOLUTION]
+        done = Update(found.arrays, slope, found.status, found.iterations, solution)
+        return self._with_substeps(done, inputs) if self.substeps else done
+
+    def _with_substeps(self, done: Update, inputs: Raw) -> Update:
+        """Failed points once more, member by member, so that an update may divide its step."""
+        failed = (done.status != Status.CONVERGED).nonzero().squeeze(-1)
+        if not len(failed):
+            return done
+        part = {n: v if not v.ndim else v[failed] for n, v in inputs.items()}
+        again = self.material.composed.update(part, done.tangent is not None)
+        done.status[failed], done.iterations[failed] = again.status, again.iterations
+        for name in self.of:
+            done.values[name][failed] = again.values[name]
+        if done.tangent is not None and again.tangent is not None:
+            done.tangent[failed] = again.tangent
+        return replace(done, solution=None)
 
     def vjp(
-        self, inputs: Raw, bars: Raw, times: tuple[str, ...], solution: torch.Tensor | None
+        self, inputs: Raw, bars: Raw, wrt: list[str], solution: torch.Tensor | None
     ) -> tuple[Raw, Raw] | None:
-        """Cotangents of inputs and of parameters for those of outputs, `bars`; None where eager
-        is to do it."""
+        """Cotangents of the inputs `wrt` and of parameters for those of outputs, `bars`; None
+        where eager is to do it."""
         m = self.material
-        strain = inputs[m.strain]
-        parameters = {n: p for n, p in m.model.named_parameters()}
-        wrt = [n for n in m.inputs if n not in times]
-        if any(p.requires_grad for p in parameters.values()):
-            wrt += [PARAMETER + n for n in parameters]
-        request = Request("vjp", self.of, tuple(wrt))
+        strain, parameters = inputs[m.strain], dict(m.model.named_parameters())
+        wrt = [n for n in wrt if n in m.inputs]
+        with_parameters = any(p.requires_grad for p in parameters.values())
+        more = [PARAMETER + n for n in parameters] if with_parameters else []
+        request = Request("vjp", self.of, (*wrt, *more))
         kernels = self._usable(inputs, request, len(strain))
         if kernels is None:
             return None
-        if solution is None and kernels.program.stages:
-            found = self.update(inputs, tangent=False)
-            failed = None if found is None else (found.status != Status.CONVERGED).nonzero()
-            if found is None or failed is None or (len(failed) and self.substeps):
-                return None
-            if len(failed):
-                raise ConvergenceError(
-                    f"'{m.model.label}' did not converge at {len(failed)} of {len(strain)} points "
-                    f"(first: point {int(failed[0])}); derivatives do not exist there"
-                )
-            solution = found.arrays[SOLUTION]
-        elif solution is None:
-            solution = strain.new_zeros(len(strain), 0)
-        shapes = {v.name: v.shape for v in kernels.program.outputs}
-        zero = {n: strain.new_zeros(shapes[n]) for n in self.of}
+        solution = self._solution(kernels, inputs, solution)
+        if solution is None:
+            return None
+        zero = {v.name: strain.new_zeros(v.shape) for v in kernels.program.outputs}
         arguments = self.arguments(inputs) | {SOLUTION: solution}
         arguments |= {BAR + n: bars.get(n, zero[n]) for n in self.of}
-        shared = [
-            BAR + PARAMETER + n for n, p in parameters.items() if p.ndim == self._base_ndims[n]
-        ]
-        found = kernels.kernel(request)(len(strain), arguments, like=strain, summed=shared)
-        of_inputs = {n: found.arrays[BAR + n] for n in m.inputs if n not in times}
-        of_parameters = {
-            n: found.arrays[BAR + PARAMETER + n].to(p.dtype)
+        shared = [n for n, p in parameters.items() if p.ndim == self._base_ndims[n]]
+        summed = [BAR + PARAMETER + n for n in shared]
+        found = kernels.kernel(request)(len(strain), arguments, like=strain, summed=summed).arrays
+        by_parameter = {
+            n: found[BAR + PARAMETER + n].to(p.dtype)
             for n, p in parameters.items()
             if p.requires_grad
         }
-        return of_inputs, of_parameters
+        return {n: found[BAR + n] for n in wrt}, by_parameter
+
+    def jvp(self, inputs: Raw, rates: Raw, solution: torch.Tensor | None) -> Raw | None:
+        """Rates of the outputs for those of some inputs; None where eager is to do it."""
+        strain = inputs[self.material.strain]
+        request = Request("jvp", self.of, tuple(rates))
+        kernels = self._usable(inputs, request, len(strain))
+        if kernels is None:
+            return None
+        solution = self._solution(kernels, inputs, solution)
+        if solution is None:
+            return None
+        arguments = self.arguments(inputs) | {SOLUTION: solution}
+        arguments |= {RATE + n: v for n, v in rates.items()}
+        found = kernels.kernel(request)(len(strain), arguments, like=strain).arrays
+        return {n: found[RATE + n] for n in self.of}
+
+    def _solution(
+        self, kernels: Kernels, inputs: Raw, known: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """The unknowns at which derivatives are taken; None where a step was divided."""
+        if known is not None:
+            return known
+        strain = inputs[self.material.strain]
+        if not kernels.program.stages:
+            return strain.new_zeros(len(strain), 0)
+        found = self.update(inputs, tangent=False)
+        if found is None or found.solution is None:
+            return None
+        failed = (found.status != Status.CONVERGED).nonzero().squeeze(-1)
+        if len(failed):
+            raise ConvergenceError(
+                f"'{self.material.model.label}' did not converge at {len(failed)} of "
+                f"{len(strain)} points (first: point {int(failed[0])}); derivatives do not exist "
+                "there"
+            )
+        return found.solution
 
 
 def inner_shape(name: str, value: torch.Tensor, material: Material) -> tuple[int, ...]:

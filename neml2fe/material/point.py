@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 
 from neml2fe.errors import ModelError, suggest
 from neml2fe.implicit import Status, recorded_solves
-from neml2fe.kernels import BACKENDS, SOLUTION, backend
+from neml2fe.kernels import BACKENDS
 from neml2fe.material.compiled import CompiledMaterial
+from neml2fe.material.composed import ComposedMaterial
 from neml2fe.material.history import current_name, is_old, lags
-from neml2fe.models import Model, value_and_jacobian
+from neml2fe.models import Model
 from neml2fe.models.derivatives import inner_shape
 from neml2fe.models.functional import of_no_points
 from neml2fe.models.model import Spec
@@ -112,7 +112,7 @@ class Material:
             n: t for n, t in self.inputs.items() if not is_old(n) and n not in driven
         }
         self._shapes: dict[tuple[object, ...], dict[str, tuple[int, ...]]] = {}
-        self.compiled = CompiledMaterial(self)
+        self.compiled, self.composed = CompiledMaterial(self), ComposedMaterial(self)
 
     def _find_strain(self) -> str:
         found = [n for n, t in self.inputs.items() if t is SR2 and not is_old(n)]
@@ -138,7 +138,7 @@ class Material:
         for _ in range(len(self.state_spec) + 1):
             nothing = {n: like.new_zeros(0, *shapes[n]) for n in self.inputs}
             with torch.no_grad(), recorded_solves(), of_no_points(self.model):
-                outputs = self.model.evaluate(self._typed(nothing))
+                outputs = self.model.evaluate(self.typed(nothing))
             found = {
                 name: inner_shape(outputs[name]) if name in outputs else shapes[name]
                 for name in self.state_spec
@@ -149,7 +149,7 @@ class Material:
             shapes |= older
         return found
 
-    def _typed(self, inputs: State) -> dict[str, TypedTensor]:
+    def typed(self, inputs: State) -> dict[str, TypedTensor]:
         """Inputs `(n, *sub_batch, *base)` with their types; times may be plain numbers."""
         return {
             name: kind(inputs[name], max(inputs[name].ndim - 1 - kind.base_ndim(), 0))
@@ -192,66 +192,12 @@ class Material:
         that fails is reported in `status`; the others are unaffected.
         """
         inputs = self._inputs(strain, state, time, dt, fields)
-        found = self.compiled.update(inputs, tangent)
-        if found is None:
-            return self._composed(inputs, fields, tangent)
-        slope = found.arrays.get(f"{self.stress}/{self.strain}")
-        result = self._result(found.arrays, slope, inputs, fields, found.status, found.iterations)
-        result = replace(result, solution=found.arrays[SOLUTION])
-        return self._with_substeps(result, inputs, fields, tangent)
-
-    def _composed(self, inputs: State, fields: Fields | None, tangent: bool) -> PointResult:
-        """One update, member by member of the model."""
-        typed, slope, strain = self._typed(inputs), None, inputs[self.strain]
-        with recorded_solves() as log, torch.no_grad(), self._members_backend():
-            if tangent:
-                values, jacobian = value_and_jacobian(
-                    self.model, typed, [self.stress], [self.strain]
-                )
-                slope = jacobian[self.stress][self.strain].detach()
-                values = {n: v.detach() for n, v in values.items()}
-            else:
-                values = {n: v.data for n, v in self.model.evaluate(typed).items()}
-        status, iterations = log.status, log.iterations
-        if status is None or iterations is None:  # no implicit part: explicit models converge
-            status = iterations = torch.zeros(len(strain), dtype=torch.int64, device=strain.device)
-        return self._result(values, slope, inputs, fields, status, iterations)
-
-    def _result(
-        self,
-        values: State,
-        slope: torch.Tensor | None,
-        inputs: State,
-        fields: Fields | None,
-        status: torch.Tensor,
-        iterations: torch.Tensor,
-    ) -> PointResult:
-        stress = values[self.stress].expand(inputs[self.strain].shape)
-        bad = (status == Status.CONVERGED) & ~torch.isfinite(stress).flatten(1).all(-1)
-        status = torch.where(bad, torch.full_like(status, Status.NOT_FINITE), status)
-        new = self._next(values, inputs, fields)
-        return PointResult(stress, slope, new, status, iterations)
-
-    def _with_substeps(
-        self, result: PointResult, inputs: State, fields: Fields | None, tangent: bool
-    ) -> PointResult:
-        """Failed points once more, member by member, where an update may divide its step."""
-        failed = result.failed
-        if not len(failed) or not self.compiled.substeps:
-            return result
-        part = {n: v if n in self._times and not v.ndim else v[failed] for n, v in inputs.items()}
-        some = {n: v[failed] for n, v in (fields or {}).items()}
-        again = self._composed(part, some, tangent)
-        for old, new in [
-            (result.stress, again.stress),
-            (result.status, again.status),
-            (result.iterations, again.iterations),
-            *((result.state[n], v) for n, v in again.state.items()),
-        ]:
-            old[failed] = new
-        if result.tangent is not None and again.tangent is not None:
-            result.tangent[failed] = again.tangent
-        return replace(result, solution=None)
+        done = self.compiled.update(inputs, tangent) or self.composed.update(inputs, tangent)
+        stress = done.values[self.stress].expand(strain.shape)
+        bad = (done.status == Status.CONVERGED) & ~torch.isfinite(stress).flatten(1).all(-1)
+        status = torch.where(bad, torch.full_like(done.status, Status.NOT_FINITE), done.status)
+        new = self._next(done.values, inputs, fields)
+        return PointResult(stress, done.tangent, new, status, done.iterations, done.solution)
 
     def vjp(
         self,
@@ -271,14 +217,15 @@ class Material:
         not converge, since its derivatives do not exist.
         """
         inputs = self._inputs(strain, state, time, dt, fields)
-        found = self.compiled.vjp(inputs, self._bars(stress_bar, state_bar), self._times, solution)
-        if found is None:
-            by_input, by_parameter = self._composed_vjp(inputs, stress_bar, state_bar, fields)
-        else:
-            by_input, by_parameter = found
-            for name, bar in (state_bar or {}).items():
-                if name in by_input and name not in self.outputs:  # state that is only handed on
-                    by_input[name] = by_input[name] + bar
+        bars = {n: v for n, v in (state_bar or {}).items() if n in self.outputs}
+        known = bars.get(self.stress)
+        bars[self.stress] = stress_bar if known is None else stress_bar + known
+        wrt = [n for n in inputs if n not in self._times]
+        found = self.compiled.vjp(inputs, bars, wrt, solution)
+        by_input, by_parameter = found or self.composed.vjp(inputs, bars, wrt)
+        for name, bar in (state_bar or {}).items():
+            if name in by_input and name not in self.outputs:  # state that is only handed on
+                by_input[name] = by_input[name] + bar
         return PointCotangents(
             strain=by_input[self.strain],
             state={n: by_input[lags(n, 1)] for n in self.state_spec},
@@ -286,45 +233,27 @@ class Material:
             parameters=by_parameter,
         )
 
-    def _bars(self, stress_bar: torch.Tensor, state_bar: State | None) -> State:
-        """Cotangents by output."""
-        bars = {n: v for n, v in (state_bar or {}).items() if n in self.outputs}
-        known = bars.get(self.stress)
-        return {**bars, self.stress: stress_bar if known is None else stress_bar + known}
-
-    def _composed_vjp(
+    def jvp(
         self,
-        inputs: State,
-        stress_bar: torch.Tensor,
-        state_bar: State | None,
-        fields: Fields | None,
-    ) -> tuple[State, State]:
-        """Cotangents of inputs and parameters, member by member of the model."""
-        sources = {
-            n: v.detach().clone().requires_grad_()
-            for n, v in inputs.items()
-            if n not in self._times
-        }
-        typed = self._typed({n: sources.get(n, v) for n, v in inputs.items()})
-        parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        with torch.enable_grad(), self._members_backend():
-            values = {n: v.data for n, v in self.model.evaluate(typed).items()}
-            new = {self.stress: values[self.stress].expand(stress_bar.shape)}
-            weighted = (new[self.stress] * stress_bar).sum()
-            for name, value in self._next(values, {**inputs, **sources}, fields).items():
-                if state_bar and name in state_bar:
-                    weighted = weighted + (value * state_bar[name]).sum()
-            targets = [*sources.values(), *parameters.values()]
-            found = torch.autograd.grad(weighted, targets, allow_unused=True)
-        gradients = [
-            torch.zeros_like(t) if g is None else g for g, t in zip(found, targets, strict=True)
-        ]
-        by_input = dict(zip(sources, gradients[: len(sources)], strict=True))
-        return by_input, dict(zip(parameters, gradients[len(sources) :], strict=True))
-
-    def _members_backend(self) -> AbstractContextManager[None]:
-        """The members of an eager material are eager, too; else each has its own choice."""
-        return backend("eager") if self.backend == "eager" else nullcontext()
+        strain: torch.Tensor,
+        state: State,
+        time: float | torch.Tensor,
+        dt: float | torch.Tensor,
+        strain_rate: torch.Tensor,
+        state_rate: State | None = None,
+        fields: Fields | None = None,
+        field_rate: State | None = None,
+        solution: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, State]:
+        """Push rates of strain `(n, 6)`, old state and fields through one update: rates of the
+        new stress `(n, 6)` and state. Rates that are not given are zero; `solution` and errors
+        as for `vjp`."""
+        inputs = self._inputs(strain, state, time, dt, fields)
+        old = {lags(n, 1): v for n, v in (state_rate or {}).items()}
+        rates = {self.strain: strain_rate, **old, **(field_rate or {})}
+        found = self.compiled.jvp(inputs, rates, solution) or self.composed.jvp(inputs, rates)
+        zeros = {n: torch.zeros_like(v) for n, v in inputs.items() if n not in rates}
+        return found[self.stress], self._next(found, {**zeros, **rates}, fields)
 
     def _inputs(
         self,
