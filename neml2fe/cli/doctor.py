@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 import neml2fe
+from neml2fe.kernels import BuildError, cache_dir
+from neml2fe.kernels.build import find_compiler
 
 Row = tuple[str, str, str]
 
@@ -68,7 +71,7 @@ def report() -> list[Row]:
         ("Python", "ok", f"{platform.python_version()} ({sys.executable})"),
         ("neml2fe", "ok", f"{neml2fe.__version__} ({os.path.dirname(neml2fe.__file__)})"),
         *_torch(),
-        _compiler(),
+        *_compiler(),
         *_petsc(),
         *_mpi(),
         *(_optional(module, *use) for module, use in OPTIONAL.items()),
@@ -99,11 +102,27 @@ def _torch() -> list[Row]:
     return [("torch", "ok", str(torch.__version__)), devices]
 
 
-def _compiler() -> Row:
-    for name in filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")):
-        if shutil.which(name):
-            return ("C++ compiler", "ok", _first_line([name, "--version"]))
-    return ("C++ compiler", "missing", "apt-get install g++")
+def _compiler() -> list[Row]:
+    """The compiler of kernels, what of its options works, and where kernels are kept."""
+    try:
+        found = find_compiler()
+    except BuildError as error:
+        advice = "laws run as torch operations, which is slower"
+        return [("C++ compiler", "missing", f"{error}; until then {advice}")]
+    options = " ".join(found.options)
+    parts = {"-march=native": "this processor", "-fopenmp": "OpenMP", "-lmvec": "libmvec"}
+    absent = [title for option, title in parts.items() if option not in found.options]
+    detail = f"{found.version} ({shlex.join(found.command)}), {options or 'no options'}"
+    if absent:
+        detail += f"; kernels are slower without {', '.join(absent)}"
+    compiler = ("C++ compiler", "note" if absent else "ok", detail)
+    try:
+        directory = cache_dir()
+        files = [f for f in directory.glob("*") if f.suffix in (".so", ".cubin")]
+        size = sum(f.stat().st_size for f in files) / 2**20
+    except (OSError, RuntimeError) as error:
+        return [compiler, ("kernel cache", "note", f"kernels are not kept: {error}")]
+    return [compiler, ("kernel cache", "ok", f"{directory}: {len(files)} kernels, {size:.1f} MB")]
 
 
 def _petsc() -> list[Row]:

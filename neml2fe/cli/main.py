@@ -107,6 +107,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_deck_options(inspect)
     inspect.set_defaults(action=_inspect)
 
+    build = commands.add_parser(
+        "compile",
+        help="build the kernels of a deck's laws ahead of its runs",
+        description=_COMPILE_HELP,
+    )
+    build.add_argument("deck", help="input file")
+    build.add_argument("--model", nargs="+", metavar="NAME", help="these blocks of [Models] only")
+    build.add_argument(
+        "--dtype", choices=("float64", "float32"), default="float64", help="number type of the run"
+    )
+    build.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where the run will be"
+    )
+    _add_deck_options(build)
+    build.set_defaults(action=_compile)
+
     syntax = commands.add_parser("syntax", help="show the types that decks may name")
     syntax.add_argument("type", nargs="?", help="explain this one")
     syntax.add_argument("--json", action="store_true", help="for programs")
@@ -114,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="show what was found on this machine")
     doctor.set_defaults(action=_doctor)
-    for command in (run, inspect, syntax, doctor):
+    for command in (run, inspect, build, syntax, doctor):
         command.add_argument("--traceback", action="store_true", help="show where an error arose")
     return parser
 
@@ -133,6 +149,13 @@ def _add_deck_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+_COMPILE_HELP = """Builds the kernels that runs of the deck will use: of every block of
+[Materials] or, without one, of every model of [Models] that is part of no other and is a material
+(one strain in, a stress out) or an implicit update; and of the models that its drivers run. Each
+gets kernels of values, of values with tangent, and of the reverse pass. Where a field of the run
+brings a sub-batch (slip systems, grains), its shape is known to the run alone, which builds its
+own. The exit code is 1 where something cannot be compiled, which then runs eagerly, and 2 where
+the deck cannot be right."""
 _PETSC_HELP = "PETSc options may follow after --, e.g. neml2fe run plate.i -- -ksp_type cg"
 
 
@@ -146,6 +169,12 @@ def _inspect(given: argparse.Namespace, comm: Any) -> int:
     from neml2fe.cli.inspect import inspect
 
     return inspect(given)
+
+
+def _compile(given: argparse.Namespace, comm: Any) -> int:
+    from neml2fe.cli.compile import compile_deck
+
+    return compile_deck(given)
 
 
 def _syntax(given: argparse.Namespace, comm: Any) -> int:

@@ -118,14 +118,14 @@ def time_function(source: Input, value: FieldValue, word: str | None = None) -> 
 
 # --- [Materials] -----------------------------------------------------------------------
 MATERIAL_FIELDS: dict[str, tuple[str, ...]] = {
-    "Material": ("model", "strain", "stress", "time"),
+    "Material": ("model", "strain", "stress", "time", "backend"),
 }
 
 
 def build_material(source: Input, block: Block) -> Material:
-    names = {n: f.as_str() for n, f in block.fields.items() if n in ("strain", "stress", "time")}
+    words = {n: f.as_str() for n, f in block.fields.items() if n not in ("type", "model")}
     with located(block):
-        return Material(source.refer("Models", block.require("model")), **names)
+        return Material(source.refer("Models", block.require("model")), **words)
 
 
 # --- [BoundaryConditions] --------------------------------------------------------------

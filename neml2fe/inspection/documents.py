@@ -93,6 +93,7 @@ FIELDS: dict[str, _Entry] = {
     "Materials/*/strain": ("name", "", "The model's strain, where it is not found by itself"),
     "Materials/*/stress": ("name", "stress", "The model's stress"),
     "Materials/*/time": ("name", "t", "The model's time"),
+    "Materials/*/backend": ("name", "auto", "What runs it: auto, kernel (compiled) or eager"),
     "BoundaryConditions/*/boundary": ("name", None, "Group of the mesh"),
     "BoundaryConditions/*/component": ("name", None, "x, y or z"),
     "BoundaryConditions/BodyForce/value": ("list of Function", None, "Numbers or functions"),

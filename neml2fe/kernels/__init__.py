@@ -11,9 +11,10 @@ from neml2fe.kernels.compiled import (
     common_dtype,
     repeated,
 )
-from neml2fe.kernels.kernel import History, Kernel, Results
+from neml2fe.kernels.kernel import History, Kernel, Results, recorded_kernels
 from neml2fe.kernels.program import Program, Stage, Variable, solved, traced
-from neml2fe.kernels.source import BAR, RATE, SOLUTION, Request, generate
+from neml2fe.kernels.request import BAR, RATE, SOLUTION, Array, Request
+from neml2fe.kernels.source import generate
 from neml2fe.kernels.trace import Tracer, Untraceable, current_tracer
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "BAR",
     "RATE",
     "SOLUTION",
+    "Array",
     "BuildError",
     "Elsewhere",
     "History",
@@ -40,6 +42,7 @@ __all__ = [
     "common_dtype",
     "current_tracer",
     "generate",
+    "recorded_kernels",
     "repeated",
     "solved",
     "traced",

@@ -15,7 +15,8 @@ from neml2fe.errors import InputError, suggest
 from neml2fe.kernels.build import BuildError
 from neml2fe.kernels.kernel import Kernel
 from neml2fe.kernels.program import Program
-from neml2fe.kernels.source import Request, generate
+from neml2fe.kernels.request import Request
+from neml2fe.kernels.source import generate
 from neml2fe.kernels.trace import Untraceable
 
 BACKENDS = ("auto", "kernel", "eager")

@@ -25,6 +25,9 @@ UNARY = {
 Step = tuple[int, list["cs.SX | int"]]  # an operation and its operands: expressions or vertices
 
 
+Places = list[tuple[int, int]]
+
+
 @dataclass
 class Tape:
     """The elementary operations of `results` that depend on `arguments`, in order.
@@ -157,3 +160,12 @@ def _partials(operation: int, values: list[cs.SX]) -> list[cs.SX]:
     value = _apply(operation, symbols)
     partials = [cs.densify(cs.jacobian(value, s)) for s in symbols]
     return cs.substitute(partials, symbols, values)
+
+
+def places(matrix: cs.SX) -> Places:
+    """Rows and columns of the nonzeros, in their order."""
+    return list(zip(*matrix.sparsity().get_triplet(), strict=True))
+
+
+def nonzeros(matrix: cs.SX) -> cs.SX:
+    return cs.vertcat(cs.SX(0, 1), *matrix.nonzeros())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -14,10 +16,25 @@ import torch
 
 from neml2fe.kernels import cuda
 from neml2fe.kernels.build import Built, host_library
-from neml2fe.kernels.source import Array, Source
+from neml2fe.kernels.request import Array
+from neml2fe.kernels.source import Source
 
 WORD = 8  # bytes of every number in the description of a call
 THREADS_OF_A_BLOCK = 64
+
+
+_recorded: ContextVar[list[Kernel] | None] = ContextVar("neml2fe_kernels", default=None)
+
+
+@contextmanager
+def recorded_kernels() -> Iterator[list[Kernel]]:
+    """Lists the kernels that are used within this context."""
+    kernels: list[Kernel] = []
+    token = _recorded.set(kernels)
+    try:
+        yield kernels
+    finally:
+        _recorded.reset(token)
 
 
 class NewtonSettings(Protocol):
@@ -60,6 +77,7 @@ class Kernel:
 
     def __init__(self, label: str, source: Source, dtype: torch.dtype) -> None:
         self.label, self.source, self.dtype = label, source, dtype
+        self._codes: dict[torch.device, cuda.Code] = {}
         self._on_device: dict[torch.device, Any] = {}
 
     @cached_property
@@ -78,10 +96,17 @@ class Kernel:
         if device.type != "cuda":
             _ = self._on_host
         elif device not in self._on_device:
-            code = cuda.compiled(
-                self.source.cuda(self.dtype), cuda.architecture(device), self.label
-            )
+            arch = cuda.architecture(device)
+            code = cuda.compiled(self.source.cuda(self.dtype), arch, self.label)
             self._on_device[device] = cuda.load(code, device)
+            self._codes[device] = code
+        recorded = _recorded.get()
+        if recorded is not None and self not in recorded:
+            recorded.append(self)
+
+    def built_for(self, device: torch.device) -> Built | cuda.Code:
+        """What `ready` compiled or found."""
+        return self._codes[device] if device.type == "cuda" else self.built
 
     def __call__(
         self,
@@ -136,7 +161,11 @@ class Kernel:
         return next(len(a.shape) for a in self.source.outputs if a.name == name)
 
     def _input(
-        self, array: Array, given: torch.Tensor | History, device: torch.device, kept: list[torch.Tensor]
+        self,
+        array: Array,
+        given: torch.Tensor | History,
+        device: torch.device,
+        kept: list[torch.Tensor],
     ) -> tuple[int, int, int]:
         """Address and strides of an argument."""
         value, over_steps = (given.tensor, True) if isinstance(given, History) else (given, False)

@@ -7,11 +7,12 @@ knows. Derivatives at kinks follow torch's: each form here has torch's derivativ
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import casadi as cs
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 RULES: dict[Any, Callable[..., Any]] = {}
 LARGEST_MATRIX = 12  # inverted symbolically, with pivoting
+SWEEPS = 5  # of Jacobi's rotations, which converge quadratically
 LARGEST_TABLE = 1000  # entries that a computed index may choose from
-TINY = sys.float_info.min
+TINY = 2.0**-126  # the smallest normal number of single precision
 
 
 class Unsupported(Exception):
@@ -43,17 +45,33 @@ def _select(condition: cs.SX, a: cs.SX, b: cs.SX) -> cs.SX:
 
 
 def _power(base: cs.SX, exponent: cs.SX) -> cs.SX:
-    """x^y, whose derivative by y is 0 at x = 0, not 0 log 0: x is shifted to the smallest number
-    there."""
+    """x^y with finite derivatives at x = 0, where that by y is 0, not 0 log 0, and that by x is
+    0 but for y = 1."""
     if exponent.is_constant():
         return base**exponent
-    return (base + cs.if_else(base == 0, TINY, 0)) ** exponent
+    zero, same = base == 0, exponent == 0
+    power = (base + cs.if_else(zero, cs.if_else(same, 1, TINY), 0)) ** exponent
+    at_zero = _select(exponent < 0, cs.inf, cs.logic_or(same, exponent == 1))
+    return power * _select(zero, at_zero, 1)
+
+
+def _where(condition: cs.SX, a: cs.SX, b: cs.SX) -> cs.SX:
+    return _select(condition, _not_a_number(a, condition), _not_a_number(b, condition))
+
+
+def _not_a_number(x: cs.SX, condition: cs.SX) -> cs.SX:
+    """NaN that a model gives on purpose as an expression: as a constant it means an escape."""
+    if not x.is_constant() or not np.isnan(np.array(cs.DM(x))).any():
+        return x
+    conditions = [condition] * x.numel() if condition.numel() == 1 else cs.vertsplit(condition)
+    values = zip(cs.vertsplit(x), conditions, strict=True)
+    return cs.vertcat(*(cs.sqrt(-1 - c) if math.isnan(float(v)) else v for v, c in values))
 
 
 def _clamp(x: cs.SX, low: Any = None, high: Any = None) -> cs.SX:
-    if high is not None:
-        x = _select(x > high, high, x)
-    return x if low is None else _select(x < low, low, x)
+    if low is not None:
+        x = _select(x < low, low, x)
+    return x if high is None else _select(x > high, high, x)
 
 
 def _maximum(a: cs.SX, b: cs.SX) -> cs.SX:
@@ -74,6 +92,16 @@ def _remainder(a: cs.SX, b: cs.SX) -> cs.SX:
 
 def _isnan(x: cs.SX) -> cs.SX:
     return cs.logic_not(x <= cs.inf)  # x != x would be simplified away
+
+
+def _equal(a: cs.SX, b: cs.SX) -> cs.SX:
+    """a == b, also where both are the same expression and NaN."""
+    same = a.numel() == b.numel() and cs.is_equal(a, b)
+    return cs.logic_not(_isnan(a)) if same and not a.is_constant() else a == b
+
+
+def _truncated(x: cs.SX) -> cs.SX:
+    return _select(x < 0, cs.ceil(x), cs.floor(x))
 
 
 ELEMENTWISE: dict[Any, Callable[..., cs.SX]] = {
@@ -109,19 +137,21 @@ ELEMENTWISE: dict[Any, Callable[..., cs.SX]] = {
     aten.floor: cs.floor,
     aten.ceil: cs.ceil,
     aten.pow: _power,
-    aten.where: _select,
+    aten.where: _where,
     aten.clamp: _clamp,
     aten.clamp_min: _clamp,
     aten.clamp_max: lambda x, high: _clamp(x, None, high),
     aten.maximum: _maximum,
     aten.minimum: _minimum,
-    aten.relu: lambda a: _select(a > 0, a, 0.0),
+    aten.relu: lambda a: _select(a <= 0, 0.0, a),
+    aten.trunc: _truncated,
+    aten.fmod: cs.fmod,
     aten.sigmoid: lambda a: 1.0 / (1.0 + cs.exp(-a)),
     aten.softplus: _softplus,
     aten.remainder: _remainder,
     aten.isnan: _isnan,
-    aten.eq: lambda a, b: a == b,
-    aten.ne: lambda a, b: a != b,
+    aten.eq: _equal,
+    aten.ne: lambda a, b: cs.logic_not(_equal(a, b)),
     aten.lt: lambda a, b: a < b,
     aten.le: lambda a, b: a <= b,
     aten.gt: lambda a, b: a > b,
@@ -129,9 +159,11 @@ ELEMENTWISE: dict[Any, Callable[..., cs.SX]] = {
     aten.logical_not: cs.logic_not,
     aten.logical_and: cs.logic_and,
     aten.logical_or: cs.logic_or,
+    aten.logical_xor: lambda a, b: (a != 0) != (b != 0),
     aten.bitwise_not: cs.logic_not,
     aten.bitwise_and: cs.logic_and,
     aten.bitwise_or: cs.logic_or,
+    aten.bitwise_xor: lambda a, b: (a != 0) != (b != 0),
     torch.ops.prims.mul: lambda a, b: a * b,
     torch.ops.prims.add: lambda a, b: a + b,
 }
@@ -157,7 +189,7 @@ def _operand(tracer: Tracer, value: Any, shape: torch.Size) -> Any:
 
 def _elementwise(tracer: Tracer, func: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
     out = func(*args, **kwargs)
-    bitwise = func.overloadpacket in (aten.bitwise_not, aten.bitwise_and, aten.bitwise_or)
+    bitwise = func.overloadpacket.__name__.startswith("bitwise")
     if bitwise and out.dtype is not torch.bool:
         raise Unsupported("works on the bits of integers")
     columns = [_operand(tracer, a, out.shape) for a in args]
@@ -195,7 +227,7 @@ def _quotient(
     out = torch.div(a, b, rounding_mode=rounding_mode)
     quotient = _operand(tracer, a, out.shape) / _operand(tracer, b, out.shape)
     if rounding_mode == "trunc":
-        quotient = _select(quotient < 0, cs.ceil(quotient), cs.floor(quotient))
+        quotient = _truncated(quotient)
     elif rounding_mode == "floor":
         quotient = cs.floor(quotient)
     return tracer.bind(out, _column(quotient, out))
@@ -204,17 +236,36 @@ def _quotient(
 @rule(aten._to_copy, aten.to)
 def _converted(tracer: Tracer, func: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     out = func(x, *args, **kwargs)
+    if out.is_meta:  # torch asks for a shape
+        return out
     column = tracer.expression(x)
     if out.dtype is torch.bool and x.dtype is not torch.bool:
         column = column != 0
     elif x.is_floating_point() and not out.is_floating_point():
-        column = _select(column < 0, cs.ceil(column), cs.floor(column))
+        column = _truncated(column)
     return tracer.bind(out, column)
+
+
+@rule(aten.detach)
+def _detached(tracer: Tracer, func: Any, x: torch.Tensor) -> torch.Tensor:
+    """The same numbers without derivatives. (What torch detaches for itself, it does above of
+    the tracer.)"""
+    column = tracer.expression(x)
+    if x.is_floating_point() and not column.is_constant():
+        column = _held(column, x.dtype)
+    return tracer.bind(func(x), column)
+
+
+def _held(x: cs.SX, dtype: torch.dtype) -> cs.SX:
+    """x, whose derivative is zero, as that of `floor` is. It is exact from 2^-448 (in single
+    precision 2^-37) on, and smaller numbers are as good as zero."""
+    scale = 2.0**60 if dtype is torch.float32 else 2.0**500
+    return cs.floor(x * scale) / scale
 
 
 # --- places: every entry of the result is an entry of the argument, or zero --------------------
 PLACES = (
-    *(aten.alias, aten.detach, aten.clone, aten.lift_fresh, aten.lift_fresh_copy),
+    *(aten.alias, aten.clone, aten.lift_fresh, aten.lift_fresh_copy),
     *(aten.view, aten._unsafe_view, aten.reshape, aten.contiguous, aten.expand, aten.permute),
     *(aten.transpose, aten.t, aten.unsqueeze, aten.squeeze, aten.flatten, aten.unbind),
     *(aten.slice, aten.select, aten.narrow, aten.diagonal, aten.split, aten.split_with_sizes),
@@ -238,11 +289,13 @@ def _moved(tracer: Tracer, func: Any, x: torch.Tensor, *args: Any, **kwargs: Any
     column = tracer.expression(x)
     # Before the operation, which may work in place.
     numbers = torch.arange(1, x.numel() + 1, dtype=torch.float64).reshape(x.shape)
-    if func.overloadpacket is aten.as_strided and not x.is_contiguous():
-        raise Unsupported("looks at memory that is not contiguous")
+    if func.overloadpacket is aten.as_strided and not _whole(x):
+        raise Unsupported("looks at the memory of another tensor")
     places = func(numbers, *args, **({**kwargs, "dtype": None} if "dtype" in kwargs else kwargs))
     out = func(x, *args, **kwargs)
-    padded = cs.vertcat(0, column)
+    if func.overloadpacket is aten.constant_pad_nd:
+        places = func(numbers, args[0], 0)
+    padded = cs.vertcat(_fill(func, *args, **kwargs), column)
 
     def bound(value: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
         return tracer.bind(value, _taken(padded, origin.long()))
@@ -250,6 +303,25 @@ def _moved(tracer: Tracer, func: Any, x: torch.Tensor, *args: Any, **kwargs: Any
     if isinstance(out, torch.Tensor):
         return bound(out, places)
     return [bound(value, origin) for value, origin in zip(out, places, strict=True)]
+
+
+def _fill(func: Any, *args: Any, **kwargs: Any) -> float:
+    """What an operation puts where nothing else is."""
+    if func.overloadpacket is not aten.constant_pad_nd:
+        return 0.0
+    return float(kwargs.get("value", args[1] if len(args) > 1 else 0.0))
+
+
+def _whole(x: torch.Tensor) -> bool:
+    """Whether x is its memory, in order."""
+    size = x.untyped_storage().nbytes()
+    return x.is_contiguous() and size == x.numel() * x.element_size()
+
+
+@rule(aten.broadcast_tensors)
+def _broadcast(tracer: Tracer, func: Any, values: Any) -> list[torch.Tensor]:
+    shape = torch.broadcast_shapes(*(v.shape for v in values))
+    return [_moved(tracer, aten.expand.default, v, list(shape)) for v in values]
 
 
 @rule(aten.cat, aten.stack)
@@ -286,8 +358,9 @@ def _put(
     new = _operand(tracer, values, places.shape)
     for k, place in enumerate(places.flatten().tolist()):
         column[place] = column[place] + new[k] if accumulate else new[k]
-    out = func(x, indices, values, accumulate)
-    return tracer.bind(out, column)
+    if func.overloadpacket is aten.index_put_:
+        return _written(tracer, x, column)
+    return tracer.bind(func(x, indices, values, accumulate), column)
 
 
 @rule(aten.gather)
@@ -309,7 +382,20 @@ def _gathered(
     return tracer.bind(out, total)
 
 
-# --- in place, on tensors that no other one is a view of ----------------------------------------
+# --- in place, on tensors that share their memory with no other one -----------------------------
+def _seen_elsewhere(tracer: Tracer, x: torch.Tensor) -> bool:
+    """Whether a tensor that the tracer knows has the memory of another one, x."""
+    address = x.untyped_storage().data_ptr()
+    known = (value for value, _ in tracer._known.values())
+    return any(v is not x and v.untyped_storage().data_ptr() == address for v in known)
+
+
+def _written(tracer: Tracer, x: torch.Tensor, column: cs.SX) -> torch.Tensor:
+    if x._is_view() or not _whole(x) or _seen_elsewhere(tracer, x):
+        raise Unsupported("writes into a part of another tensor, or into one seen elsewhere")
+    return tracer.bind(x, column)
+
+
 @rule(aten.add_, aten.mul_, aten.sub_, aten.div_, aten.neg_)
 def _in_place(
     tracer: Tracer, func: Any, x: torch.Tensor, *args: Any, **kwargs: Any
@@ -317,12 +403,12 @@ def _in_place(
     plain = getattr(aten, func.overloadpacket.__name__.rstrip("_"))
     overload = getattr(plain, func._overloadname)
     result = RULES[plain](tracer, overload, x, *args, **kwargs)
-    return tracer.bind(x, tracer.expression(result))
+    return _written(tracer, x, tracer.expression(result))
 
 
 @rule(aten.copy_, aten.fill_)
 def _copied(tracer: Tracer, func: Any, x: torch.Tensor, value: Any, *_: Any) -> torch.Tensor:
-    return tracer.bind(x, _column(_operand(tracer, value, x.shape), x))
+    return _written(tracer, x, _column(_operand(tracer, value, x.shape), x))
 
 
 # --- reductions -------------------------------------------------------------------------------
@@ -373,11 +459,13 @@ def _extreme(
 ) -> torch.Tensor:
     out = func(x, dim, keepdim)
     rows, _ = _rows(tracer, x, dim or None)
-    result = rows[:, 0]
-    for k in range(1, rows.shape[1]):
-        pick = _maximum if func.overloadpacket is aten.amax else _minimum
-        result = pick(result, rows[:, k])
-    return tracer.bind(out, result)
+    pick = _maximum if func.overloadpacket is aten.amax else _minimum
+    columns = cs.horzsplit(rows)
+    extreme = reduce(pick, columns)
+    # Equal ones share the derivative.
+    equal = [_equal(c, extreme) for c in columns]
+    total = sum(cs.if_else(e, c, 0) for e, c in zip(equal, columns, strict=True))
+    return tracer.bind(out, total / sum(equal))
 
 
 @rule(aten.prod)
@@ -421,6 +509,18 @@ def _flat(matrix: cs.SX) -> cs.SX:
     return cs.reshape(matrix.T, matrix.numel(), 1)
 
 
+@rule(aten.linalg_cross)
+def _cross(
+    tracer: Tracer, func: Any, a: torch.Tensor, b: torch.Tensor, dim: int = -1
+) -> torch.Tensor:
+    out = func(a, b, dim=dim)
+    numbers = torch.arange(out.numel()).reshape(out.shape)
+    first, second = numbers.roll(-1, dim), numbers.roll(-2, dim)
+    x, y = (_operand(tracer, v, out.shape) for v in (a, b))
+    product = _taken(x, first) * _taken(y, second) - _taken(x, second) * _taken(y, first)
+    return tracer.bind(out, product)
+
+
 @rule(aten.mm)
 def _matmul(tracer: Tracer, func: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return tracer.bind(a @ b, _flat(_matrix(tracer, a) @ _matrix(tracer, b)))
@@ -452,12 +552,16 @@ def _batched_matmul(tracer: Tracer, func: Any, a: torch.Tensor, b: torch.Tensor)
     return tracer.bind(torch.bmm(a, b), cs.vertcat(*map(_flat, products)))
 
 
+def _require_small(a: torch.Tensor, largest: int = LARGEST_MATRIX) -> None:
+    n = a.shape[-1]
+    if n > largest:
+        raise Unsupported(f"is of a {n} x {n} matrix; {largest} is the largest")
+
+
 @rule(aten.linalg_inv_ex)
 def _inverse(tracer: Tracer, func: Any, a: torch.Tensor, **_: Any) -> Any:
-    n = a.shape[-1]
-    if n > LARGEST_MATRIX:
-        raise Unsupported(f"is of a {n} x {n} matrix; {LARGEST_MATRIX} is the largest")
-    pages = [_flat(_solved(page, cs.SX.eye(n))) for page in _pages(tracer, a)]
+    _require_small(a)
+    pages = [_flat(_solved(page, cs.SX.eye(a.shape[-1]))) for page in _pages(tracer, a)]
     out = tracer.bind(torch.full_like(a, torch.nan), cs.vertcat(*pages))
     return out, torch.zeros(a.shape[:-2], dtype=torch.int32)
 
@@ -466,7 +570,66 @@ def _inverse(tracer: Tracer, func: Any, a: torch.Tensor, **_: Any) -> Any:
 def _linear_solve(
     tracer: Tracer, func: Any, a: torch.Tensor, b: torch.Tensor, left: bool = True, **_: Any
 ) -> Any:
-    raise Unsupported("is a linear solve: write it with an inverse")
+    if not left:
+        raise Unsupported("solves x A = b; only A x = b has a symbolic form")
+    _require_small(a)
+    vector = b.ndim == 1 or b.shape == a.shape[:-1]
+    columns = b.unsqueeze(-1) if vector else b
+    out = torch.full((*a.shape[:-2], *b.shape[-1 - (not vector) :]), torch.nan, dtype=a.dtype)
+    shape = (*a.shape[:-2], *columns.shape[-2:])
+    column = _operand(tracer, tracer.bind(columns, tracer.expression(b)), torch.Size(shape))
+    size = math.prod(shape[-2:])
+    pages = [
+        _flat(_solved(page, cs.reshape(column[k * size : (k + 1) * size], *shape[:-3:-1]).T))
+        for k, page in enumerate(_pages(tracer, a))
+    ]
+    nothing = torch.full_like(a, torch.nan)
+    return tracer.bind(out, cs.vertcat(*pages)), nothing, nothing[..., 0], nothing[..., 0, 0]
+
+
+@rule(aten._linalg_det)
+def _determinant(tracer: Tracer, func: Any, a: torch.Tensor) -> Any:
+    _require_small(a, 3)
+    out = torch.full(a.shape[:-2], torch.nan, dtype=a.dtype)
+    nothing = torch.full_like(a, torch.nan)
+    pages = map(cs.det, _pages(tracer, a))
+    return tracer.bind(out, cs.vertcat(*pages)), nothing, nothing[..., 0]
+
+
+@rule(aten._linalg_eigh)
+def _eigen(tracer: Tracer, func: Any, a: torch.Tensor, uplo: str = "L", *_: Any) -> Any:
+    _require_small(a, 3)
+    found = [_symmetric_eigen(page if uplo == "L" else page.T) for page in _pages(tracer, a)]
+    values, vectors = torch.full_like(a[..., 0], torch.nan), torch.full_like(a, torch.nan)
+    tracer.bind(values, cs.vertcat(*(v for v, _ in found)))
+    return values, tracer.bind(vectors, cs.vertcat(*(_flat(q) for _, q in found)))
+
+
+def _symmetric_eigen(a: cs.SX) -> tuple[cs.SX, cs.SX]:
+    """Eigenvalues, ascending, and eigenvectors of the symmetric lower triangle by Jacobi's
+    rotations. Derivatives exist where the eigenvalues of each rotation differ, else are NaN."""
+    n = a.shape[0]
+    a, q = cs.tril2symm(cs.tril(a)), cs.SX.eye(n)
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    for i, j in pairs * SWEEPS:
+        d, coupling = a[j, j] - a[i, i], 2 * a[i, j]
+        size = cs.sqrt(d * d + coupling * coupling)
+        size = _select(d >= 0, d + size, d - size)
+        t = coupling / _select(size == 0, 1, size)
+        c = 1 / cs.sqrt(1 + t * t)
+        turn = cs.SX.eye(n)
+        turn[i, i], turn[j, j], turn[i, j], turn[j, i] = c, c, t * c, -t * c
+        a, q = turn.T @ a @ turn, q @ turn
+        a[i, j] = a[j, i] = 0
+    columns = [cs.vertcat(a[k, k], q[:, k]) for k in range(n)]
+    for i, j in pairs:
+        swap = columns[i][0] > columns[j][0]
+        columns[i], columns[j] = (
+            _select(swap, columns[j], columns[i]),
+            _select(swap, columns[i], columns[j]),
+        )
+    both = cs.horzcat(*columns)
+    return both[0, :].T, both[1:, :]
 
 
 def _solved(a: cs.SX, b: cs.SX) -> cs.SX:

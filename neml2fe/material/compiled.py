@@ -57,14 +57,15 @@ class CompiledMaterial:
     def kernels(self, inputs: Raw) -> Kernels:
         model = self.material.model
         inputs = {n: inputs[n] for n in self.material.inputs}  # times, which it may not need
-        parameters = dict(model.named_parameters())
+        parameters = self.parameters()
         shapes = {n: inner_shape(n, v, self.material) for n, v in inputs.items()}
         shapes |= {
             PARAMETER + n: tuple(p.shape[p.ndim - self._base_ndims[n] :])
             for n, p in parameters.items()
         }
         dtype = common_dtype([*inputs.values(), *parameters.values()])
-        constants = ((id(b), b._version) for b in model.buffers())
+        buffers = (b for _, m in self._members for b in m._buffers.values() if b is not None)
+        constants = ((id(b), b._version) for b in buffers)
         key = (*shapes.values(), *constants, dtype)
         if key not in self._kernels:
             self._kernels[key] = Kernels(model.label, lambda d: self._traced(shapes, d), dtype)
@@ -94,8 +95,22 @@ class CompiledMaterial:
         return kernels if kernels.usable(self.material.backend, request, n, device) else None
 
     def arguments(self, inputs: Raw) -> Raw:
-        parameters = self.material.model.named_parameters()
-        return {**inputs, **{PARAMETER + n: p for n, p in parameters}}
+        return {**inputs, **{PARAMETER + n: p for n, p in self.parameters().items()}}
+
+    @cached_property
+    def _members(self) -> list[tuple[str, torch.nn.Module]]:
+        return list(self.material.model.named_modules())
+
+    def parameters(self) -> Raw:
+        """As `named_parameters`, which walks through all members at every call."""
+        found: Raw = {}
+        seen: set[int] = set()
+        for path, member in self._members:
+            for symbol, p in member._parameters.items():
+                if p is not None and id(p) not in seen:
+                    seen.add(id(p))
+                    found[f"{path}.{symbol}" if path else symbol] = p
+        return found
 
     def update(self, inputs: Raw, tangent: bool) -> Update | None:
         """Stress, state and tangent by the kernel; None where eager is to do it."""
@@ -132,7 +147,7 @@ class CompiledMaterial:
         """Cotangents of the inputs `wrt` and of parameters for those of outputs, `bars`; None
         where eager is to do it."""
         m = self.material
-        strain, parameters = inputs[m.strain], dict(m.model.named_parameters())
+        strain, parameters = inputs[m.strain], self.parameters()
         wrt = [n for n in wrt if n in m.inputs]
         with_parameters = any(p.requires_grad for p in parameters.values())
         more = [PARAMETER + n for n in parameters] if with_parameters else []

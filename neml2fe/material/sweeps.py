@@ -20,7 +20,7 @@ from neml2fe.kernels import (
     Request,
     repeated,
 )
-from neml2fe.kernels.source import Array
+from neml2fe.kernels.request import Array
 from neml2fe.material.compiled import PARAMETER
 from neml2fe.material.history import lags
 from neml2fe.material.path import MarchCotangents, MarchResult, Path
@@ -184,7 +184,7 @@ def backward(
 
 def _backward_by_steps(path: Path, known: MarchResult, bars: State) -> MarchCotangents:
     m, found = path.material, []
-    nothing, carried = torch.zeros_like(path.strain[0]), dict[str, torch.Tensor]()
+    nothing, carried = torch.zeros_like(known.stress[0]), dict[str, torch.Tensor]()
     for k in reversed(range(path.steps)):
         strain, time, dt, fields = path.step(k)
         now = {n: v[k] for n, v in bars.items()}

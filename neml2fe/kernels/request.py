@@ -1,0 +1,55 @@
+"""What a kernel computes, and the arrays that it reads and writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import casadi as cs
+
+from neml2fe.kernels.program import Variable
+
+SOLUTION = "solution"  # the unknowns of all stages
+BAR, RATE = "bar:", "rate:"  # before the names of cotangents and of rates
+POINT = (
+    "FN_LARGE void point(const V* in, V* out, M live, const Settings* s, I& status, I& iterations)"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a kernel computes.
+
+    `update`: the outputs `of`, the unknowns, and derivatives of each of `tangent_of` by each of
+    `wrt`. `vjp`: from inputs, unknowns and cotangents of `of`, the cotangents of `wrt`. `jvp`:
+    from inputs, unknowns and rates of `wrt`, the rates of `of`.
+    """
+
+    kind: str
+    of: tuple[str, ...]
+    wrt: tuple[str, ...] = ()
+    tangent_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array that a kernel reads or writes: name and shape of one point."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+Parts = tuple[list[Array], list[Array], list[str]]  # read, written, functions in C++
+
+
+def arrays_of(variables: Iterable[Variable], prefix: str = "") -> list[Array]:
+    return [Array(prefix + v.name, v.shape) for v in variables]
+
+
+def concatenated(columns: Iterable[cs.SX]) -> cs.SX:
+    return cs.vertcat(cs.SX(0, 1), *columns)
