@@ -107,8 +107,8 @@ def _compiler() -> list[Row]:
     try:
         found = find_compiler()
     except BuildError as error:
-        advice = "laws run as torch operations, which is slower"
-        return [("C++ compiler", "missing", f"{error}; until then {advice}")]
+        detail = str(error) if os.environ.get("CXX") else "apt-get install g++"
+        return [("C++ compiler", "missing", detail)]
     options = " ".join(found.options)
     parts = {"-march=native": "this processor", "-fopenmp": "OpenMP", "-lmvec": "libmvec"}
     absent = [title for option, title in parts.items() if option not in found.options]

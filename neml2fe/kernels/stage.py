@@ -52,7 +52,8 @@ def stage_struct(k: int, program: Program) -> str:
             emit.statements(graph, wanted["r"], known),
         ),
         emit.body(
-            f"FN_LARGE void linearise(const V* u, const V* in, const V* h, V* r, Matrix<Stage{k}>& J)",
+            "FN_LARGE void linearise(const V* u, const V* in, const V* h, V* r, "
+            f"Matrix<Stage{k}>& J)",
             chain(_zeros(system.dense), emit.statements(graph, wanted["r"] | matrix, known)),
         ),
         emit.body(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import casadi as cs
 
 from neml2fe.kernels import emit
-from neml2fe.kernels.jacobian import Places, jacobian, nonzeros
+from neml2fe.kernels.jacobian import Places, jacobian, nonzeros, places
 from neml2fe.kernels.program import Program, Variable
 from neml2fe.kernels.request import POINT, SOLUTION, Array, Parts, Request, arrays_of, concatenated
 
