@@ -17,6 +17,7 @@ from neml2fe.input import Input, load_input
 from neml2fe.kernels import BAR, SOLUTION, Kernel, backend, cache_dir, recorded_kernels
 from neml2fe.material import Material
 from neml2fe.models import Model
+from neml2fe.models.functional import parameter_base_ndims
 
 Job = tuple[str, Callable[[], None]]  # what calls everything that a run may call
 
@@ -40,7 +41,7 @@ def compile_deck(given: argparse.Namespace) -> int:
             except ConvergenceError:
                 pass  # at fields of zero, say; the kernel was there before
             except Error as error:
-                reason = f"'{label}' cannot be compiled: {error}"
+                reason = f"'{label}' cannot be compiled and runs eagerly: {error}"
         for kernel in kernels:
             if (row := _row(kernel, like.device)) not in known:
                 known.add(row)
@@ -50,8 +51,10 @@ def compile_deck(given: argparse.Namespace) -> int:
         failures += [reason] if reason else []
     if table.row_count:
         Console().print(table)
-    for failure in failures:
-        print(f"neml2fe: {failure}; it runs eagerly")
+    elif not failures:
+        print("nothing to compile: every material has backend = eager")
+    for failure in dict.fromkeys(failures):
+        print(f"neml2fe: {failure}")
     return 1 if failures else 0
 
 
@@ -65,6 +68,8 @@ def _jobs(source: Input, given: argparse.Namespace, like: torch.Tensor) -> Itera
     if blocks and not names:
         for name in blocks:
             material = source.get("Materials", name)
+            if material.backend == "eager":
+                continue
             yield name, partial(_use, material, like)
     drivers = [] if names else list(_driven(source))
     for model in drivers:
@@ -94,22 +99,31 @@ def _jobs(source: Input, given: argparse.Namespace, like: torch.Tensor) -> Itera
 
 
 def _use(material: Material, like: torch.Tensor) -> None:
-    """All that a host code asks of a material, at one point."""
-    material.model.to(like.device)
-    fields = {n: like.new_zeros(1, *t.BASE_SHAPE) for n, t in material.field_spec.items()}
+    """All that a host code asks of a material."""
+    like = _points(material.model, like)
+    n = len(like)
+    fields = {n: like.new_zeros(len(like), *t.BASE_SHAPE) for n, t in material.field_spec.items()}
     with backend("eager"):  # the shapes, which are found on no points
-        state = material.initial_state(1, like.dtype, like.device, fields)
-    strain = like.new_zeros(1, *material.inputs[material.strain].BASE_SHAPE)
-    for tangent in (False, True):
-        result = material.update(strain, state, 1.0, 1.0, fields, tangent)
+        state = material.initial_state(n, like.dtype, like.device, fields)
+    strain = like.new_zeros(n, *material.inputs[material.strain].BASE_SHAPE)
+    try:
+        for tangent in (False, True):
+            result = material.update(strain, state, 1.0, 1.0, fields, tangent)
+    except ModelError as error:
+        if "sub-batch" not in str(error):
+            raise
+        raise ModelError(
+            f"{error} (sub-batches of fields and state are known to a run alone, which builds its "
+            "own kernels)"
+        ) from error
     material.vjp(strain, state, 1.0, 1.0, torch.zeros_like(result.stress), {}, fields)
 
 
 def _evaluate(model: Model, like: torch.Tensor) -> None:
-    """A model's implicit updates and their reverse pass, at one point."""
-    model.to(like.device)
+    """A model's implicit updates and their reverse pass."""
+    like = _points(model, like)
     inputs = {
-        n: t(like.new_zeros(1, *t.BASE_SHAPE, requires_grad=True), 0)
+        n: t(like.new_zeros(len(like), *t.BASE_SHAPE, requires_grad=True), 0)
         for n, t in model.input_spec.items()
     }
     with recorded_solves():
@@ -117,6 +131,14 @@ def _evaluate(model: Model, like: torch.Tensor) -> None:
     total = sum(v.data.sum() for v in outputs.values())
     if isinstance(total, torch.Tensor) and total.requires_grad:
         torch.autograd.grad(total, [v.data for v in inputs.values()], allow_unused=True)
+
+
+def _points(model: Model, like: torch.Tensor) -> torch.Tensor:
+    """A number by point: for one, or for each specimen that has parameters of its own."""
+    model.to(like.device)
+    ndims = parameter_base_ndims(model)
+    rows = [len(p) for n, p in model.named_parameters() if p.ndim > ndims[n]]
+    return like.new_zeros(max(rows, default=1))
 
 
 def _driven(source: Input) -> Iterator[Model]:

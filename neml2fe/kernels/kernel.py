@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from neml2fe.errors import Error
 from neml2fe.kernels import cuda
 from neml2fe.kernels.build import Built, host_library
 from neml2fe.kernels.request import Array
@@ -130,7 +131,9 @@ class Kernel:
         """
         device = like.device
         kept: list[torch.Tensor] = []  # alive until the kernel has run
-        inputs = [self._input(a, arguments[a.name], device, kept) for a in self.source.inputs]
+        inputs = [
+            self._input(a, arguments[a.name], n, steps, device, kept) for a in self.source.inputs
+        ]
         outputs: dict[str, torch.Tensor] = {}
         described, on_gpu = [], device.type == "cuda"
         for a in self.source.outputs:
@@ -164,14 +167,22 @@ class Kernel:
         self,
         array: Array,
         given: torch.Tensor | History,
+        n: int,
+        steps: int,
         device: torch.device,
         kept: list[torch.Tensor],
     ) -> tuple[int, int, int]:
         """Address and strides of an argument."""
         value, over_steps = (given.tensor, True) if isinstance(given, History) else (given, False)
         shared = given.shared if isinstance(given, History) else value.ndim == len(array.shape)
-        if not shared and not over_steps and value.stride(0) == 0 and len(value):
+        if not shared and not over_steps and (len(value) == 1 or value.stride(0) == 0) and n:
             value, shared = value[0], True
+        outer = (steps,) * over_steps + (n,) * (not shared)
+        if value.shape != (*outer, *array.shape):
+            raise Error(
+                f"'{self.label}': '{array.name}' must have shape {(*outer, *array.shape)} for {n} "
+                f"points, got {tuple(value.shape)}"
+            )
         value = value.to(device=device, dtype=self.dtype).contiguous()
         kept.append(value)
         step = value.numel() // max(len(value), 1) if over_steps else 0

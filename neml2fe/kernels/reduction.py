@@ -49,6 +49,9 @@ def reduction(residual: cs.SX, unknowns: cs.SX) -> Reduction:
     tape = Tape.of(residual, unknowns)
     while len(kept) < WORTHWHILE * n:
         cut = _smallest_cut(tape, kept)
+        if not cut and not kept:
+            kept.add(0)  # something is left to solve, be it one equation
+            continue
         if len(kept) + len(cut) > WORTHWHILE * n:
             break
         found = _split(tape, residual, unknowns, cut, kept)

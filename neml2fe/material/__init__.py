@@ -1,9 +1,12 @@
 """The batched quadrature-point interface between materials and host codes."""
 
 from neml2fe.material.history import current_name, is_old, lags, split_lag
+from neml2fe.material.path import MarchCotangents, MarchResult
 from neml2fe.material.point import Material, PointCotangents, PointResult, State
 
 __all__ = [
+    "MarchCotangents",
+    "MarchResult",
     "Material",
     "PointCotangents",
     "PointResult",

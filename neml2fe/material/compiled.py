@@ -22,6 +22,7 @@ from neml2fe.kernels import (
     traced,
 )
 from neml2fe.material.composed import Update
+from neml2fe.material.history import lags
 from neml2fe.models.functional import parameter_base_ndims, substituted
 
 if TYPE_CHECKING:
@@ -56,9 +57,11 @@ class CompiledMaterial:
 
     def kernels(self, inputs: Raw) -> Kernels:
         model = self.material.model
-        inputs = {n: inputs[n] for n in self.material.inputs}  # times, which it may not need
+        m = self.material
+        # Not times that the model has no use for, but all of the old state.
+        inputs = {n: inputs[n] for n in [*m.inputs, *(lags(n, 1) for n in m.state_spec)]}
         parameters = self.parameters()
-        shapes = {n: inner_shape(n, v, self.material) for n, v in inputs.items()}
+        shapes = {n: inner_shape(n, v, m) for n, v in inputs.items()}
         shapes |= {
             PARAMETER + n: tuple(p.shape[p.ndim - self._base_ndims[n] :])
             for n, p in parameters.items()
@@ -85,7 +88,8 @@ class CompiledMaterial:
             }
             with substituted(material.model, parameters):
                 outputs = material.model._evaluate(typed)
-            return {n: outputs[n].data for n in self.of}
+            handed = {n: symbols[n] for n in material.state_spec if n not in material.outputs}
+            return {n: outputs[n].data for n in self.of} | handed
 
         return traced(material.model.label, point, shapes, dtype)
 
@@ -210,5 +214,5 @@ class CompiledMaterial:
 
 def inner_shape(name: str, value: torch.Tensor, material: Material) -> tuple[int, ...]:
     """Sub-batch and base shape of an input; times may be plain numbers."""
-    kind = material.inputs[name]
+    kind = material.inputs.get(name) or material.state_spec[lags(name, -1)]
     return tuple(value.shape[1:]) if value.ndim > kind.base_ndim() else tuple(value.shape)

@@ -55,7 +55,7 @@ class ComposedMaterial:
         if status is None or iterations is None:  # no implicit part: explicit models converge
             status = torch.zeros(n, dtype=torch.int64, device=inputs[m.strain].device)
             iterations = torch.zeros_like(status)
-        return Update(values, slope, status, iterations)
+        return Update(values, slope, status.clone(), iterations.clone())
 
     def vjp(self, inputs: Raw, bars: Raw, wrt: list[str]) -> tuple[Raw, Raw]:
         """Cotangents of the inputs `wrt` and of parameters for those of outputs."""

@@ -12,7 +12,10 @@ from neml2fe.implicit import Status, recorded_solves
 from neml2fe.kernels import BACKENDS
 from neml2fe.material.compiled import CompiledMaterial
 from neml2fe.material.composed import ComposedMaterial
-from neml2fe.material.history import current_name, is_old, lags
+from neml2fe.material.history import current_name, is_old, lags, split_lag
+from neml2fe.material.march import march, march_vjp
+from neml2fe.material.path import MarchCotangents, MarchResult
+from neml2fe.material.response import response
 from neml2fe.models import Model
 from neml2fe.models.derivatives import inner_shape
 from neml2fe.models.functional import of_no_points
@@ -100,7 +103,10 @@ class Material:
         driven = {self.strain, self.time}
         self._times = (time, lags(time, 1))  # handed over by the caller; older ones are state
         olds = [n for n in self.inputs if is_old(n) and n not in self._times]
-        self.state_spec: Spec = {lags(n, -1): self.inputs[n] for n in olds}
+        self.state_spec: Spec = {}
+        for name in olds:  # to have x~2 in the next step, x and x~1 are kept
+            kept = [lags(current_name(name), lag) for lag in range(split_lag(name)[1])]
+            self.state_spec |= {n: self.inputs[name] for n in kept if lags(n, 1) not in self._times}
         for name in self.state_spec:
             base = current_name(name)
             if base not in self.outputs and base not in self.inputs:
@@ -140,11 +146,13 @@ class Material:
             with torch.no_grad(), recorded_solves(), of_no_points(self.model):
                 outputs = self.model.evaluate(self.typed(nothing))
             found = {
-                name: inner_shape(outputs[name]) if name in outputs else shapes[name]
-                for name in self.state_spec
+                name: inner_shape(outputs[name])
+                if name in outputs
+                else shapes.get(name, kind.BASE_SHAPE)
+                for name, kind in self.state_spec.items()
             }
             older = {lags(n, 1): shape for n, shape in found.items()}
-            if all(shapes[n] == shape for n, shape in older.items()):
+            if all(shapes.get(n) == shape for n, shape in older.items()):
                 break
             shapes |= older
         return found
@@ -193,7 +201,7 @@ class Material:
         """
         inputs = self._inputs(strain, state, time, dt, fields)
         done = self.compiled.update(inputs, tangent) or self.composed.update(inputs, tangent)
-        stress = done.values[self.stress].expand(strain.shape)
+        stress = done.values[self.stress].expand(len(strain), *self.outputs[self.stress].BASE_SHAPE)
         bad = (done.status == Status.CONVERGED) & ~torch.isfinite(stress).flatten(1).all(-1)
         status = torch.where(bad, torch.full_like(done.status, Status.NOT_FINITE), done.status)
         new = self._next(done.values, inputs, fields)
@@ -232,6 +240,41 @@ class Material:
             fields={n: by_input[n] for n in self.field_spec},
             parameters=by_parameter,
         )
+
+    def march(
+        self,
+        strain: torch.Tensor,
+        times: torch.Tensor,
+        state: State | None = None,
+        fields: Fields | None = None,
+        tangent: bool = False,
+        keep_every: int = 1,
+    ) -> MarchResult:
+        """Many steps in one call: see `neml2fe.material.march.march`."""
+        return march(self, strain, times, state, fields, tangent, keep_every)
+
+    def march_vjp(
+        self,
+        strain: torch.Tensor,
+        times: torch.Tensor,
+        result: MarchResult,
+        stress_bar: torch.Tensor | None = None,
+        state_bar: State | None = None,
+        fields: Fields | None = None,
+    ) -> MarchCotangents:
+        """The reverse sweep: see `neml2fe.material.march.march_vjp`."""
+        return march_vjp(self, strain, times, result, stress_bar, state_bar, fields)
+
+    def response(
+        self,
+        strain: torch.Tensor,
+        times: torch.Tensor,
+        state: State | None = None,
+        fields: Fields | None = None,
+        keep_every: int = 1,
+    ) -> tuple[torch.Tensor, State]:
+        """A march as a node of torch's graph: see `neml2fe.material.response.response`."""
+        return response(self, strain, times, state, fields, keep_every)
 
     def jvp(
         self,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary, proxy
 
 import torch
 
@@ -15,7 +14,6 @@ from neml2fe.kernels import (
     SOLUTION,
     History,
     Kernel,
-    Kernels,
     Program,
     Request,
     repeated,
@@ -56,32 +54,16 @@ class Compiled:
     program: Program
 
 
-_KERNELS: WeakKeyDictionary[Kernels, Kernels] = WeakKeyDictionary()  # by those of single updates
-
-
 def _compiled(path: Path, state: State, request: Request) -> Compiled | None:
     """None where the march is to go step by step."""
     material = path.material
     if material.compiled.substeps:
         return None
-    single = material.compiled.kernels(path.inputs(state))
-    if single not in _KERNELS:
-        source = proxy(single)
-        _KERNELS[single] = Kernels(
-            single.label, lambda _: _with_state(source.program, material), single.dtype
-        )
-    kernels = _KERNELS[single]
+    kernels = material.compiled.kernels(path.inputs(state))
     with repeated(path.steps):
         if not kernels.usable(material.backend, request, path.n, path.strain.device):
             return None
     return Compiled(kernels.kernel(request), kernels.program)
-
-
-def _with_state(program: Program, material: Material) -> Program:
-    """With a state that is handed on, such as the strain or `x~1`, among the outputs."""
-    known = {v.name for v in program.outputs}
-    handed = [program.input(n) for n in material.state_spec if n not in known]
-    return replace(program, outputs=[*program.outputs, *handed])
 
 
 def _carry(
