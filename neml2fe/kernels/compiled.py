@@ -111,7 +111,7 @@ class Kernels:
         With the backend `kernel`, raises the reason why it cannot; with `auto`, warns.
         """
         choice = chosen_backend(own)
-        if choice == "eager" or (choice == "auto" and n * _calls.get() < ENOUGH):
+        if choice == "eager" or n == 0 or (choice == "auto" and n * _calls.get() < ENOUGH):
             return False
         if isinstance(self._program, Exception) and choice == "auto":
             return False
