@@ -1,13 +1,17 @@
-"""One thread and one seed for every test, so that results and timings repeat."""
+"""One thread and one seed for every test, so that results and timings repeat; compiled kernels
+beside pytest's own cache, not in the user's."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 import torch
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
+    os.environ.setdefault("NEML2FE_CACHE", str(config.rootpath / ".pytest_cache" / "neml2fe"))
 
 
 @pytest.fixture(autouse=True)
