@@ -11,10 +11,10 @@ struct Settings {
   double line_search, strong_wolfe, max_line_search, cutback, decrease;
 };
 
-template <int n> FN V norm(const V* x) {
+template <int n> FN V dot(const V* x, const V* y) {
   V sum = splat(0);
-  for (int i = 0; i < n; ++i) sum += x[i] * x[i];
-  return sqrt_(sum);
+  for (int i = 0; i < n; ++i) sum += x[i] * y[i];
+  return sum;
 }
 
 // P A = L U, reciprocals of the pivots on the diagonal. A lane swaps rows where its diagonal is
@@ -161,16 +161,19 @@ FN_LARGE void attempt(const V* in, const V* h, V* u, M todo, bool search, const 
     V r[n];
     Matrix<S> J;
     S::linearise(u, in, h, r, J);
-    V size = norm<n>(r);
+    V size = sqrt_(dot<n>(r, r));
     if (iteration == 0) {
       target = splat(s.rel_tol) * size;
       target = target < splat(s.abs_tol) ? splat(s.abs_tol) : target;
     }
     factorise<S::m>(J.A, J.pivot);
     solve(J, r);
-    V step = norm<n>(r), reach = norm<n>(u) + splat(s.abs_tol);
-    M settled = step <= splat(s.still) * reach;
-    M converged = (size <= splat(s.abs_tol)) | (settled & (size <= target));
+    V step = dot<n>(r, r);
+    M converged = size <= splat(s.abs_tol), small = no(converged) & (size <= target);
+    if (any(active & small)) {
+      V reach = sqrt_(dot<n>(u, u)) + splat(s.abs_tol);
+      converged = converged | (small & (sqrt_(step) <= splat(s.still) * reach));
+    }
     M usable = finite(step);
     M broken = no(converged) & no(usable & finite(size));
     status = (active & broken) ? I{} + NOT_FINITE : status;
