@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from neml2fe.implicit.points import Points
-from neml2fe.implicit.system import NonlinearSystem, Raw
+from neml2fe.implicit.system import Raw
 from neml2fe.kernels import (
-    Elsewhere,
+    HasOwnKernel,
     Kernels,
-    Program,
     Request,
     Tracer,
     common_dtype,
@@ -30,9 +29,9 @@ SOLVE = Request("update", (UNKNOWNS,))
 def trace_solve(update: ImplicitUpdate, tracer: Tracer, points: Points) -> torch.Tensor:
     """The unknowns `(1, n)` of `update` at the one point that is traced."""
     if points.entries:
-        raise Elsewhere(f"'{update.label}' has a block structure: each entry is its own point")
+        raise HasOwnKernel(f"'{update.label}' has a block structure: each entry is its own point")
     if not update.direct:
-        raise Elsewhere(f"'{update.label}' has an iterative linear solver")
+        raise HasOwnKernel(f"'{update.label}' has an iterative linear solver")
     system = update.equation_system
     given = {n: points.values[n] for n in system.given}
     return _solved(update, tracer, given, points.parameters, update.guess(points))
@@ -56,26 +55,17 @@ def _solved(
     )
 
 
-def kernel_key(
-    system: NonlinearSystem, given: Raw, points: Points, guess: torch.Tensor
-) -> tuple[object, ...]:
-    """What a kernel of the solve is made for: shapes, number type, and constants of the model."""
-    shapes = (tuple(v.shape[1:]) for v in given.values())
-    constants = ((id(b), b._version) for b in system.model.buffers())
-    dtype = common_dtype([*given.values(), *points.parameters.values(), guess])
-    return (*shapes, *constants, dtype)
-
-
-def solve_kernels(
-    update: ImplicitUpdate, given: Raw, points: Points, guess: torch.Tensor
-) -> Kernels:
+def solve_kernels(update: ImplicitUpdate, points: Points, guess: torch.Tensor) -> Kernels:
     """Kernels of the solve alone, whose guess is an input."""
+    system = update.equation_system
+    given = {n: points.values[n] for n in system.given}
     shapes = {n: tuple(v.shape[1:]) for n, v in given.items()}
     shapes |= {
         PARAMETER + n: tuple(p.shape[p.ndim - points.base_ndim[n] :])
         for n, p in points.parameters.items()
     }
     shapes[GUESS] = tuple(guess.shape[1:])
+    dtype = common_dtype([*given.values(), *points.parameters.values(), guess])
 
     def point(symbols: Raw) -> Raw:
         tracer = current_tracer()
@@ -89,8 +79,10 @@ def solve_kernels(
         )
         return {UNKNOWNS: u.squeeze(0)}
 
-    def trace(dtype: torch.dtype) -> Program:
-        return traced(update.label, point, shapes, dtype)
-
-    dtype = common_dtype([*given.values(), *points.parameters.values(), guess])
-    return Kernels(update.label, trace, dtype)
+    return update.kernels.of(
+        update.label,
+        shapes,
+        dtype,
+        system.model.buffers(),
+        lambda: traced(update.label, point, shapes, dtype),
+    )

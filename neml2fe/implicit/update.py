@@ -13,9 +13,9 @@ from neml2fe.implicit.log import current_log
 from neml2fe.implicit.newton import Newton, Status
 from neml2fe.implicit.points import Points
 from neml2fe.implicit.substeps import Outcome, advance
-from neml2fe.implicit.system import NonlinearSystem, Raw
-from neml2fe.implicit.tracing import SOLVE, kernel_key, solve_kernels, trace_solve
-from neml2fe.kernels import BACKENDS, Kernels, chosen_backend, current_tracer
+from neml2fe.implicit.system import NonlinearSystem
+from neml2fe.implicit.tracing import SOLVE, solve_kernels, trace_solve
+from neml2fe.kernels import BACKENDS, KernelCache, Kernels, chosen_backend, current_tracer
 from neml2fe.models import Model, Option
 from neml2fe.models.model import Spec, Values
 
@@ -57,7 +57,7 @@ class ImplicitUpdate(Model):
 
     def setup(self) -> None:
         system = self.equation_system
-        self._kernels: dict[tuple[object, ...], Kernels] = {}
+        self.kernels = KernelCache()
         self.adopt(system.model.label, system.model)
         if self.predictor is not None:
             self.adopt("predictor", self.predictor)
@@ -130,19 +130,16 @@ class ImplicitUpdate(Model):
         )
         if guess is None:
             guess = self.guess(points)
-        problem.kernels = self._usable_kernels(given, points, guess)
+        problem.kernels = self._prepared_kernels(points, guess)
         u = Solve.apply(problem, guess, *given.values(), *points.parameters.values())
         return Outcome(u, problem.status, problem.iterations)
 
-    def _usable_kernels(self, given: Raw, points: Points, guess: torch.Tensor) -> Kernels | None:
+    def _prepared_kernels(self, points: Points, guess: torch.Tensor) -> Kernels | None:
         if chosen_backend(self.backend) == "eager" or not self.direct:
             return None
-        key = kernel_key(self.equation_system, given, points, guess)
-        if key not in self._kernels:
-            self._kernels[key] = solve_kernels(self, given, points, guess)
-        kernels = self._kernels[key]
-        n, device = points.number, guess.device
-        return kernels if kernels.usable(self.backend, SOLVE, n, device) else None
+        kernels = solve_kernels(self, points, guess)
+        prepared = kernels.prepared(self.backend, SOLVE, points.number, guess.device)
+        return kernels if prepared else None
 
     @property
     def direct(self) -> bool:

@@ -1,16 +1,17 @@
 """Compiled material kernels: a model traced on one point, and C++ or CUDA in which each point
 runs its own Newton loop. `docs/kernels.md` goes through it with an example."""
 
-from neml2fe.kernels.build import BuildError, NoCompiler, cache_dir
-from neml2fe.kernels.compiled import (
+from neml2fe.kernels.backend import (
     BACKENDS,
-    Elsewhere,
+    HasOwnKernel,
+    KernelCache,
     Kernels,
     backend,
     chosen_backend,
     common_dtype,
     repeated,
 )
+from neml2fe.kernels.build import BuildError, NoCompiler, cache_dir
 from neml2fe.kernels.kernel import History, Kernel, Results, recorded_kernels
 from neml2fe.kernels.program import Program, Stage, Variable, solved, traced
 from neml2fe.kernels.request import BAR, RATE, SOLUTION, Array, Request
@@ -24,9 +25,10 @@ __all__ = [
     "SOLUTION",
     "Array",
     "BuildError",
-    "Elsewhere",
+    "HasOwnKernel",
     "History",
     "Kernel",
+    "KernelCache",
     "Kernels",
     "NoCompiler",
     "Program",

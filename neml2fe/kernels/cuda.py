@@ -1,53 +1,34 @@
-"""Generated source becomes machine code for a GPU, by NVRTC as torch brings it.
-
-The code is kept on disk by content like the libraries for CPUs, in `<key>.cubin`, a checksum
-before it. NVRTC needs no other compiler and no headers.
-"""
+"""Generated source becomes machine code for a GPU, by NVRTC as torch brings it, which needs no
+other compiler and no headers."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import json
-import os
-import time
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import filelock
 import torch
 
-from neml2fe.kernels.build import FORMAT, LOCK_TIMEOUT, BuildError, cache_dir
+from neml2fe.kernels.build import complaint
+from neml2fe.kernels.store import BuildError, Built, kept
 
 FUNCTION = "neml2fe_run"
 OPTIONS = ("--std=c++17",)
-DIGEST = hashlib.sha256().digest_size
+Code = Built
 
 
-@dataclass(frozen=True)
-class Code:
-    """Machine code for one kind of GPU; what it took to compile, now or when it was."""
-
-    content: bytes
-    path: Path
-    seconds: float
-    cached: bool
-
-    @property
-    def size(self) -> int:
-        return len(self.content)
-
-
-def load(code: Code, device: torch.device) -> Callable[..., None]:
+def load(code: Built, device: torch.device) -> Callable[..., None]:
     """The kernel on `device`: call it with grid, block and tensors; it runs on torch's current
-    stream. Raises `BuildError` where the driver refuses it."""
+    stream. Raises `BuildError` where the driver refuses it, or torch is too old."""
+    try:
+        load_module: Any = torch.cuda._utils._cuda_load_module
+    except AttributeError as error:
+        raise BuildError(f"torch {torch.__version__} cannot load a kernel, but 2.8 can") from error
     try:
         with torch.cuda.device(device):
-            module: Any = torch.cuda._utils._cuda_load_module(code.content, [FUNCTION])
+            module = load_module(code.path.read_bytes(), [FUNCTION])
     except (RuntimeError, OSError) as error:
         raise BuildError(f"{device} cannot load a kernel: {error}") from error
     return module[FUNCTION]  # type: ignore[no-any-return]
@@ -59,24 +40,17 @@ def architecture(device: torch.device) -> str:
     return f"sm_{major}{minor}"
 
 
-def compiled(source: str, arch: str, label: str = "") -> Code:
+def compiled(source: str, arch: str, label: str = "") -> Built:
     """Machine code of a CUDA source for GPUs of the kind `arch`, from the cache or put into it.
 
-    Where the cache cannot be used a warning says so. Raises `BuildError` where NVRTC fails.
+    Raises `BuildError` where NVRTC fails.
     """
-    facts = [FORMAT, source, OPTIONS, version(), arch]
-    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    try:
-        path = cache_dir() / f"{key}.cubin"
-        if code := _read(path):
-            return code
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(path.with_suffix(".lock"), timeout=LOCK_TIMEOUT):
-            return _read(path) or _compile(source, arch, label, path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: no home directory, no locks
-        reason = str(error)
-    warnings.warn(f"CUDA kernels are not kept ({reason}); set NEML2FE_CACHE", stacklevel=2)
-    return _compile(source, arch, label, None)
+    options = [f"--gpu-architecture={arch}", *OPTIONS]
+
+    def make(text: Path, to: Path) -> None:
+        to.write_bytes(_compile(source, options, f"{label} for {arch}"))
+
+    return kept(".cubin", source, {"options": options, "nvrtc": version()}, make)
 
 
 def version() -> tuple[int, int]:
@@ -99,43 +73,19 @@ def library() -> ctypes.CDLL:
     raise BuildError(f"no CUDA compiler: {', '.join(names)} cannot be loaded")
 
 
-def _compile(source: str, arch: str, label: str, path: Path | None) -> Code:
-    """Compile, and keep at `path`; whoever calls this is alone with the path."""
-    nvrtc, program, start = library(), ctypes.c_void_p(), time.perf_counter()
-    options = [o.encode() for o in (f"--gpu-architecture={arch}", *OPTIONS)]
-    name, text = b"kernel.cu", source.encode()
-    _check(nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, name, 0, None, None))
+def _compile(source: str, options: Sequence[str], what: str) -> bytes:
+    nvrtc, program = library(), ctypes.c_void_p()
+    words = (ctypes.c_char_p * len(options))(*(o.encode() for o in options))
+    create, text = nvrtc.nvrtcCreateProgram, source.encode()
+    _check(create(ctypes.byref(program), text, b"kernel.cu", 0, None, None))
     try:
-        words = (ctypes.c_char_p * len(options))(*options)
         if nvrtc.nvrtcCompileProgram(program, len(options), words):
             log = _get(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
-            lines = log.rstrip(b"\0").decode(errors="replace").splitlines()
-            first = next((i for i, line in enumerate(lines) if "error" in line.lower()), 0)
-            what = "\n  ".join(lines[first : first + 10])
-            raise BuildError(f"NVRTC cannot compile the kernel {label} for {arch}:\n  {what}")
-        content = _get(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
+            said = complaint(log.rstrip(b"\0").decode(errors="replace"))
+            raise BuildError(f"NVRTC cannot compile the kernel {what}:\n  {said}")
+        return _get(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    seconds = time.perf_counter() - start
-    if path is None:
-        return Code(content, Path(), seconds, cached=False)
-    new = path.with_suffix(".tmp")
-    facts = json.dumps({"label": label, "seconds": seconds, "arch": arch}).encode() + b"\n"
-    new.write_bytes(hashlib.sha256(facts + content).digest() + facts + content)
-    os.replace(new, path)
-    return Code(content, path, seconds, cached=False)
-
-
-def _read(path: Path) -> Code | None:
-    """The entry at `path`, or None where there is none or it is not what was written."""
-    try:
-        entry = path.read_bytes()
-    except OSError:
-        return None
-    if hashlib.sha256(entry[DIGEST:]).digest() != entry[:DIGEST]:
-        return None
-    facts, _, content = entry[DIGEST:].partition(b"\n")
-    return Code(content, path, float(json.loads(facts)["seconds"]), cached=True)
 
 
 def _get(size_of: Any, get: Any, program: ctypes.c_void_p) -> bytes:

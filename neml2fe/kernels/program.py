@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,8 +12,7 @@ from typing import Any
 import casadi as cs
 import torch
 
-from neml2fe.errors import ModelError
-from neml2fe.kernels.trace import Tracer, Untraceable
+from neml2fe.kernels.trace import Tracer, Untraceable, place_of
 
 Shapes = Mapping[str, tuple[int, ...]]
 Traced = dict[str, torch.Tensor]
@@ -117,10 +117,13 @@ def _traced(
         symbols = {n: tracer.symbol(n, shape, dtype) for n, shape in shapes.items()}
         try:
             outputs = {n: v.contiguous() for n, v in function(symbols).items()}
-        except (NotImplementedError, RuntimeError) as error:
-            if isinstance(error, ModelError | Untraceable):
-                raise
-            raise Untraceable(f"torch cannot run it on symbols: {error}") from error
+        except Untraceable:
+            raise
+        except Exception as error:  # whatever a law does with a symbol that it cannot
+            frames = reversed(list(traceback.walk_tb(error.__traceback__)))
+            raise Untraceable(
+                f"{type(error).__name__} on symbols of one point, {place_of(frames)}: {error}"
+            ) from error
         columns = {n: tracer.expression(v) for n, v in outputs.items()}
     inputs = [Variable(n, tuple(v.shape), tracer.expression(v)) for n, v in symbols.items()]
     results = [Variable(n, tuple(v.shape), columns[n]) for n, v in outputs.items()]

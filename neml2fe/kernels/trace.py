@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import linecache
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import casadi as cs
@@ -115,14 +116,15 @@ def current_tracer() -> Tracer | None:
 
 
 def _place() -> str:
-    """File, line and text of the innermost line outside of torch and of this package."""
+    return place_of(traceback.walk_stack(None))
+
+
+def place_of(frames: Iterable[tuple[FrameType, int]]) -> str:
+    """File, line and text of the first of `frames` outside of torch and of this package."""
     package = __name__.rpartition(".")[0].replace(".", "/")
-    for frame, line in reversed(list(traceback.walk_stack(None))[::-1]):
+    for frame, line in frames:
         name = frame.f_code.co_filename.replace("\\", "/")
         if "/torch/" not in name and package not in name and not name.startswith("<"):
             text = linecache.getline(frame.f_code.co_filename, line).strip()
             return f"in {name.rpartition('/')[2]}:{line} ({text})"
     return "outside of any file"
-
-
-Rule = Callable[..., Any]

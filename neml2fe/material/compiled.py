@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +15,7 @@ from neml2fe.kernels import (
     BAR,
     RATE,
     SOLUTION,
+    KernelCache,
     Kernels,
     Program,
     Request,
@@ -37,7 +38,7 @@ class CompiledMaterial:
 
     def __init__(self, material: Material) -> None:
         self.material = material
-        self._kernels: dict[tuple[object, ...], Kernels] = {}
+        self._cache = KernelCache()
 
     @cached_property
     def substeps(self) -> bool:
@@ -51,15 +52,27 @@ class CompiledMaterial:
 
     @property
     def of(self) -> tuple[str, ...]:
-        """The outputs that an update hands out: stress and state."""
+        """What an update hands out: stress and the whole state, computed or handed on."""
+        return tuple(dict.fromkeys([self.material.stress, *self.material.state_spec]))
+
+    @property
+    def _inputs(self) -> list[str]:
+        """The model's inputs and all of the old state, be it only to be handed on."""
         m = self.material
-        return tuple(dict.fromkeys([m.stress, *(n for n in m.state_spec if n in m.outputs)]))
+        return list(dict.fromkeys([*m.inputs, *(lags(n, 1) for n in m.state_spec)]))
+
+    def pull_request(self) -> Request:
+        """Cotangents of all inputs but times, and of parameters where one needs them."""
+        parameters = self.parameters()
+        needed = any(p.requires_grad for p in parameters.values())
+        wrt = [n for n in self._inputs if n not in self.material._times]
+        return Request(
+            "vjp", self.of, (*wrt, *(PARAMETER + n for n in (parameters if needed else ())))
+        )
 
     def kernels(self, inputs: Raw) -> Kernels:
-        model = self.material.model
-        m = self.material
-        # Not times that the model has no use for, but all of the old state.
-        inputs = {n: inputs[n] for n in [*m.inputs, *(lags(n, 1) for n in m.state_spec)]}
+        m, model = self.material, self.material.model
+        inputs = {n: inputs[n] for n in self._inputs}
         parameters = self.parameters()
         shapes = {n: inner_shape(n, v, m) for n, v in inputs.items()}
         shapes |= {
@@ -68,11 +81,8 @@ class CompiledMaterial:
         }
         dtype = common_dtype([*inputs.values(), *parameters.values()])
         buffers = (b for _, m in self._members for b in m._buffers.values() if b is not None)
-        constants = ((id(b), b._version) for b in buffers)
-        key = (*shapes.values(), *constants, dtype)
-        if key not in self._kernels:
-            self._kernels[key] = Kernels(model.label, lambda d: self._traced(shapes, d), dtype)
-        return self._kernels[key]
+        trace = partial(self._traced, shapes, dtype)
+        return self._cache.of(model.label, shapes, dtype, buffers, trace)
 
     def _traced(self, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> Program:
         material = self.material
@@ -88,15 +98,14 @@ class CompiledMaterial:
             }
             with substituted(material.model, parameters):
                 outputs = material.model._evaluate(typed)
-            handed = {n: symbols[n] for n in material.state_spec if n not in material.outputs}
-            return {n: outputs[n].data for n in self.of} | handed
+            return {n: outputs[n].data if n in outputs else symbols[n] for n in self.of}
 
         return traced(material.model.label, point, shapes, dtype)
 
-    def _usable(self, inputs: Raw, request: Request, n: int) -> Kernels | None:
+    def _prepared(self, inputs: Raw, request: Request, n: int) -> Kernels | None:
         kernels = self.kernels(inputs)
         device = inputs[self.material.strain].device
-        return kernels if kernels.usable(self.material.backend, request, n, device) else None
+        return kernels if kernels.prepared(self.material.backend, request, n, device) else None
 
     def arguments(self, inputs: Raw) -> Raw:
         return {**inputs, **{PARAMETER + n: p for n, p in self.parameters().items()}}
@@ -121,7 +130,7 @@ class CompiledMaterial:
         m = self.material
         strain = inputs[m.strain]
         request = Request("update", self.of, *(((m.strain,), (m.stress,)) if tangent else ()))
-        kernels = self._usable(inputs, request, len(strain))
+        kernels = self._prepared(inputs, request, len(strain))
         if kernels is None:
             return None
         settings = [stage.settings() for stage in kernels.program.stages]
@@ -139,7 +148,7 @@ class CompiledMaterial:
         part = {n: v if not v.ndim else v[failed] for n, v in inputs.items()}
         again = self.material.composed.update(part, done.tangent is not None)
         done.status[failed], done.iterations[failed] = again.status, again.iterations
-        for name in self.of:
+        for name in again.values.keys() & done.values.keys():
             done.values[name][failed] = again.values[name]
         if done.tangent is not None and again.tangent is not None:
             done.tangent[failed] = again.tangent
@@ -152,11 +161,8 @@ class CompiledMaterial:
         where eager is to do it."""
         m = self.material
         strain, parameters = inputs[m.strain], self.parameters()
-        wrt = [n for n in wrt if n in m.inputs]
-        with_parameters = any(p.requires_grad for p in parameters.values())
-        more = [PARAMETER + n for n in parameters] if with_parameters else []
-        request = Request("vjp", self.of, (*wrt, *more))
-        kernels = self._usable(inputs, request, len(strain))
+        request = self.pull_request()
+        kernels = self._prepared(inputs, request, len(strain))
         if kernels is None:
             return None
         solution = self._solution(kernels, inputs, solution)
@@ -179,7 +185,7 @@ class CompiledMaterial:
         """Rates of the outputs for those of some inputs; None where eager is to do it."""
         strain = inputs[self.material.strain]
         request = Request("jvp", self.of, tuple(rates))
-        kernels = self._usable(inputs, request, len(strain))
+        kernels = self._prepared(inputs, request, len(strain))
         if kernels is None:
             return None
         solution = self._solution(kernels, inputs, solution)

@@ -24,26 +24,17 @@ from neml2fe.material.history import lags
 from neml2fe.material.path import MarchCotangents, MarchResult, Path
 
 if TYPE_CHECKING:
-    from neml2fe.material.point import Material, State
-
-
-def outputs_of(material: Material) -> tuple[str, ...]:
-    """Stress and the whole state, handed on or computed."""
-    return tuple(dict.fromkeys([material.stress, *material.state_spec]))
+    from neml2fe.material.point import State
 
 
 def forward_kernel(path: Path, state: State, tangent: bool) -> Compiled | None:
     m = path.material
     slope = ((m.strain,), (m.stress,)) if tangent else ()
-    return _compiled(path, state, Request("update", outputs_of(m), *slope))
+    return _compiled(path, state, Request("update", m.compiled.of, *slope))
 
 
 def backward_kernel(path: Path, state: State) -> Compiled | None:
-    m = path.material
-    wrt = [n for n in m.inputs if n not in m._times]
-    if any(p.requires_grad for p in m.model.parameters()):
-        wrt += [PARAMETER + n for n, _ in m.model.named_parameters()]
-    return _compiled(path, state, Request("vjp", outputs_of(m), tuple(wrt)))
+    return _compiled(path, state, path.material.compiled.pull_request())
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ def _compiled(path: Path, state: State, request: Request) -> Compiled | None:
         return None
     kernels = material.compiled.kernels(path.inputs(state))
     with repeated(path.steps):
-        if not kernels.usable(material.backend, request, path.n, path.strain.device):
+        if not kernels.prepared(material.backend, request, path.n, path.strain.device):
             return None
     return Compiled(kernels.kernel(request), kernels.program)
 
@@ -138,7 +129,7 @@ def backward(
     arguments |= {lags(n, 1): History(v[:-1]) for n, v in known.state.items()}
     assert known.solution is not None
     arguments[SOLUTION] = History(known.solution)
-    for name in outputs_of(m):
+    for name in m.compiled.of:
         zero = History(like.new_zeros(path.steps, *shapes[BAR + name]), shared=True)
         arguments[BAR + name] = History(bars[name]) if name in bars else zero
     ndims = m.compiled._base_ndims

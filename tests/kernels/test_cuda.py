@@ -15,7 +15,7 @@ import torch
 
 import neml2fe
 from neml2fe.kernels import BuildError, Request, cuda, generate, traced
-from neml2fe.kernels.compiled import Kernels
+from neml2fe.kernels import Kernels
 from neml2fe.kernels.kernel import Kernel
 from neml2fe.kernels.source import Source
 from neml2fe.material import Material

@@ -14,7 +14,7 @@ import torch
 from neml2fe.errors import InputError, suggest
 from neml2fe.kernels.build import BuildError
 from neml2fe.kernels.kernel import Kernel
-from neml2fe.kernels.program import Program
+from neml2fe.kernels.program import Program, Shapes
 from neml2fe.kernels.request import Request
 from neml2fe.kernels.source import generate
 from neml2fe.kernels.trace import Untraceable
@@ -27,7 +27,7 @@ _chosen: ContextVar[str | None] = ContextVar("neml2fe_backend", default=None)
 _calls: ContextVar[int] = ContextVar("neml2fe_calls", default=1)
 
 
-class Elsewhere(Untraceable):
+class HasOwnKernel(Untraceable):
     """A part of a model that has a kernel of its own; nothing to warn of."""
 
 
@@ -69,25 +69,26 @@ def _known(name: str, what: str) -> str:
 class Kernels:
     """The kernels of one function of points, by request; traced and compiled when first needed.
 
-    `trace` gives the program for a number type. A failure is kept, and warned of once.
+    What cannot be is warned of once, by request and kind of device.
     """
 
-    def __init__(self, label: str, trace: Callable[[torch.dtype], Program], dtype: torch.dtype):
+    def __init__(self, label: str, trace: Callable[[], Program], dtype: torch.dtype) -> None:
         self.label, self.dtype = label, dtype
         self._trace = trace
-        self._program: Program | Exception | None = None
+        self._program: Program | Untraceable | None = None
         self._kernels: dict[Request, Kernel] = {}
+        self._failed: set[tuple[Request, str]] = set()
 
     @property
     def program(self) -> Program:
         """Raises `Untraceable` if the function is."""
         if self._program is None:
             try:
-                self._program = self._trace(self.dtype)
+                self._program = self._trace()
                 self._require_size(self._program)
             except Untraceable as error:
                 self._program = error
-        if isinstance(self._program, Exception):
+        if isinstance(self._program, Untraceable):
             raise self._program
         return self._program
 
@@ -105,30 +106,55 @@ class Kernels:
             self._kernels[request] = Kernel(self.label, source, self.dtype)
         return self._kernels[request]
 
-    def usable(self, own: str, request: Request, n: int, device: torch.device) -> bool:
-        """Whether `request` for n points goes to a kernel, which is then ready to run.
+    def prepared(self, own: str, request: Request, n: int, device: torch.device) -> bool:
+        """Whether `request` for n points goes to a kernel, which is then compiled and loaded.
 
         With the backend `kernel`, raises the reason why it cannot; with `auto`, warns.
         """
         choice = chosen_backend(own)
         if choice == "eager" or n == 0 or (choice == "auto" and n * _calls.get() < ENOUGH):
             return False
-        if isinstance(self._program, Exception) and choice == "auto":
+        place = (request, device.type)
+        if place in self._failed and choice == "auto":
             return False
         try:
             self.kernel(request).ready(device)
-        except Elsewhere:
+        except HasOwnKernel:
             return False
         except (Untraceable, BuildError) as error:
             if choice == "kernel":
                 raise
-            self._program = error
-            warnings.warn(
-                f"'{self.label}' runs without a compiled kernel, which is slower: {error}",
-                stacklevel=2,
-            )
+            if not any(kind == device.type for _, kind in self._failed):
+                warnings.warn(
+                    f"'{self.label}' runs without a compiled kernel, which is slower: {error}",
+                    stacklevel=2,
+                )
+            self._failed.add(place)
             return False
         return True
+
+
+class KernelCache:
+    """The kernels of one model, a set for each combination of shapes, number type and constants."""
+
+    def __init__(self) -> None:
+        # Constants are kept with their kernels: the number of an object is used again after it.
+        self._known: dict[tuple[object, ...], tuple[Kernels, list[torch.Tensor]]] = {}
+
+    def of(
+        self,
+        label: str,
+        shapes: Shapes,
+        dtype: torch.dtype,
+        constants: Iterable[torch.Tensor],
+        trace: Callable[[], Program],
+    ) -> Kernels:
+        """`trace` gives the program, in which the numbers of `constants` are written out."""
+        fixed = list(constants)
+        key = (*shapes.items(), dtype, *((id(c), c._version) for c in fixed))
+        if key not in self._known:
+            self._known[key] = Kernels(label, trace, dtype), fixed
+        return self._known[key][0]
 
 
 def common_dtype(tensors: Iterable[torch.Tensor]) -> torch.dtype:
