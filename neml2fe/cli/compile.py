@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
@@ -19,7 +21,19 @@ from neml2fe.material import Material
 from neml2fe.models import Model
 from neml2fe.models.functional import parameter_base_ndims
 
-Job = tuple[str, Callable[[], None]]  # what calls everything that a run may call
+
+class Job(NamedTuple):
+    """A model, and what calls everything of it that a run may call, on points like a tensor."""
+
+    label: str
+    model: Model
+    call: Callable[[torch.Tensor], None]
+
+    @property
+    def iterative(self) -> bool:
+        with backend("eager"):  # under `kernel` it is an error to ask
+            updates = (m for m in self.model.modules() if isinstance(m, ImplicitUpdate))
+            return not all(update.direct for update in updates)
 
 
 def compile_deck(given: argparse.Namespace) -> int:
@@ -27,75 +41,112 @@ def compile_deck(given: argparse.Namespace) -> int:
     if given.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch sees no CUDA device to compile for")
     like = torch.zeros(1, dtype=getattr(torch, given.dtype), device=given.device)
-    source = load_input(given.deck, given.set, given.trust)
-    table = Table("model", "kernel", title=f"kernels in {cache_dir()}", title_justify="left")
-    for column in ("unknowns", "instructions", "size", "compiled in"):
+    table = Table()
+    for column in ("model", "kernel"):
+        table.add_column(column, no_wrap=column == "model")
+    for column in ("unknowns", "statements", "size", "compiled in"):
         table.add_column(column, justify="right")
-    table.add_column("file", overflow="fold")
-    failures, known = [], set()
-    for label, call in _jobs(source, given, like):
-        reason = ""
-        with recorded_kernels() as kernels, backend("kernel"):
-            try:
-                call()
-            except ConvergenceError:
-                pass  # at fields of zero, say; the kernel was there before
-            except Error as error:
-                reason = f"'{label}' cannot be compiled and runs eagerly: {error}"
-        for kernel in kernels:
-            if (row := _row(kernel, like.device)) not in known:
+    notes: list[str] = []
+    failures: list[str] = []
+    known: set[tuple[str, ...]] = set()
+    for job in _jobs(load_input(given.deck, given.set, given.trust), given.model):
+        if job.iterative:
+            notes.append(
+                f"'{job.label}' has an iterative linear solver, which kernels do not have; it runs "
+                "eagerly"
+            )
+            continue
+        kernels, reason = _built(job, like)
+        failures += [reason] if reason else []
+        for row in (_row(kernel, like.device) for kernel in kernels):
+            if row not in known:
                 known.add(row)
                 table.add_row(*row)
-        if not kernels and not reason:
-            reason = f"'{label}' has nothing to compile"
-        failures += [reason] if reason else []
     if table.row_count:
         Console().print(table)
-    elif not failures:
+        print(f"kept in {cache_dir()}")
+    elif not failures and not notes:
         print("nothing to compile: every material has backend = eager")
-    for failure in dict.fromkeys(failures):
-        print(f"neml2fe: {failure}")
+    for line in dict.fromkeys([*notes, *failures]):
+        print(f"neml2fe: {line}")
     return 1 if failures else 0
 
 
-def _jobs(source: Input, given: argparse.Namespace, like: torch.Tensor) -> Iterator[Job]:
-    names: list[str] | None = given.model
-    there = [block.name for block in source.deck.blocks("Models")]
-    blocks = [block.name for block in source.deck.blocks("Materials")]
-    for name in names or ():
-        if name not in there:
-            raise InputError(f"no model '{name}'{suggest(name, there)}", given.deck)
-    if blocks and not names:
-        for name in blocks:
-            material = source.get("Materials", name)
-            if material.backend == "eager":
-                continue
-            yield name, partial(_use, material, like)
-    drivers = [] if names else list(_driven(source))
-    for model in drivers:
-        yield model.label, partial(_evaluate, model, like)
-    if blocks and not names:
-        return
-    models = [source.get_model(name) for name in names or there]
-    inner = set() if names else {id(p) for m in models for p in m.modules() if p is not m}
-    found = False
-    for model in models:
-        if id(model) in inner:
-            continue
+def _built(job: Job, like: torch.Tensor) -> tuple[list[Kernel], str]:
+    """The kernels that a job uses, and why there are not all of them."""
+    with recorded_kernels() as kernels, backend("kernel"):
         try:
-            material = Material(model, backend="kernel")
+            with suppress(ConvergenceError):  # at fields of zero, say; the kernel was there before
+                job.call(like)
+        except Error as error:
+            return kernels, f"'{job.label}' cannot be compiled and runs eagerly: {error}"
+    return kernels, "" if kernels else f"'{job.label}' has nothing to compile"
+
+
+def _jobs(source: Input, names: list[str] | None) -> Iterator[Job]:
+    """The models `names`; else what the deck runs: its materials, or without any its laws, and
+    the models of its drivers."""
+    if names:
+        yield from _named(source, names)
+        return
+    drivers = list(_of_drivers(source))
+    if source.deck.blocks("Materials"):
+        yield from _materials(source)
+        yield from drivers
+        return
+    laws = list(_laws(source))
+    if not laws and not drivers:
+        raise InputError("the deck has no material and no implicit update", source.deck.path)
+    yield from [*drivers, *laws]
+
+
+def _materials(source: Input) -> Iterator[Job]:
+    """Those that are not to run eagerly."""
+    for block in source.deck.blocks("Materials"):
+        material = source.get("Materials", block.name)
+        if material.backend != "eager":
+            yield Job(block.name, material.model, partial(_use, material))
+
+
+def _of_drivers(source: Input) -> Iterator[Job]:
+    """The models that drivers run by themselves."""
+    named = [b.get("model") for b in source.deck.blocks("Drivers")]
+    for name in dict.fromkeys(v.as_str() for v in named if v is not None):
+        model = source.get_model(name)
+        if any(isinstance(m, ImplicitUpdate) for m in model.modules()):
+            yield Job(model.label, model, partial(_evaluate, model))
+
+
+def _laws(source: Input) -> Iterator[Job]:
+    """The models that are no part of others, as far as they are laws."""
+    models = [source.get_model(block.name) for block in source.deck.blocks("Models")]
+    inner = {id(part) for m in models for part in m.modules() if part is not m}
+    for model in models:
+        if id(model) not in inner:
+            with suppress(ModelError):
+                yield _law(model)
+
+
+def _named(source: Input, names: list[str]) -> Iterator[Job]:
+    there = [block.name for block in source.deck.blocks("Models")]
+    for name in names:
+        if name not in there:
+            raise InputError(f"no model '{name}'{suggest(name, there)}", source.deck.path)
+    for name in names:
+        try:
+            yield _law(source.get_model(name))
         except ModelError as error:
-            if isinstance(model, ImplicitUpdate):
-                yield model.label, partial(_evaluate, model, like)
-            elif names:
-                raise InputError(f"'{model.label}' is no law to compile: {error}") from error
-            else:
-                continue
-        else:
-            yield model.label, partial(_use, material, like)
-        found = True
-    if not found and not drivers:
-        raise InputError("the deck has no material and no implicit update", given.deck)
+            raise InputError(f"'{name}' is no law to compile: {error}") from error
+
+
+def _law(model: Model) -> Job:
+    """A model as a material or else as an implicit update; raises `ModelError` if it is neither."""
+    try:
+        return Job(model.label, model, partial(_use, Material(model, backend="kernel")))
+    except ModelError:
+        if isinstance(model, ImplicitUpdate):
+            return Job(model.label, model, partial(_evaluate, model))
+        raise
 
 
 def _use(material: Material, like: torch.Tensor) -> None:
@@ -103,19 +154,19 @@ def _use(material: Material, like: torch.Tensor) -> None:
     like = _points(material.model, like)
     n = len(like)
     fields = {n: like.new_zeros(len(like), *t.BASE_SHAPE) for n, t in material.field_spec.items()}
-    with backend("eager"):  # the shapes, which are found on no points
-        state = material.initial_state(n, like.dtype, like.device, fields)
     strain = like.new_zeros(n, *material.inputs[material.strain].BASE_SHAPE)
-    try:
-        for tangent in (False, True):
-            result = material.update(strain, state, 1.0, 1.0, fields, tangent)
-    except ModelError as error:
-        if "sub-batch" not in str(error):
-            raise
-        raise ModelError(
-            f"{error} (sub-batches of fields and state are known to a run alone, which builds its "
-            "own kernels)"
-        ) from error
+    with backend("eager"):
+        state = material.initial_state(n, like.dtype, like.device, fields)
+        try:
+            with suppress(ConvergenceError):
+                material.update(strain, state, 1.0, 1.0, fields)
+        except ModelError as error:
+            raise ModelError(
+                f"{error} (sub-batches of fields and state are known to a run alone, which builds "
+                "its own kernels)"
+            ) from error
+    for tangent in (False, True):
+        result = material.update(strain, state, 1.0, 1.0, fields, tangent)
     material.vjp(strain, state, 1.0, 1.0, torch.zeros_like(result.stress), {}, fields)
 
 
@@ -141,15 +192,6 @@ def _points(model: Model, like: torch.Tensor) -> torch.Tensor:
     return like.new_zeros(max(rows, default=1))
 
 
-def _driven(source: Input) -> Iterator[Model]:
-    """The models that drivers run by themselves."""
-    named = [b.get("model") for b in source.deck.blocks("Drivers")]
-    for name in dict.fromkeys(v.as_str() for v in named if v is not None):
-        model = source.get_model(name)
-        if any(isinstance(m, ImplicitUpdate) for m in model.modules()):
-            yield model
-
-
 def _row(kernel: Kernel, device: torch.device) -> tuple[str, ...]:
     built, source = kernel.built_for(device), kernel.source
     arrays = [*source.inputs, *source.outputs]
@@ -161,7 +203,6 @@ def _row(kernel: Kernel, device: torch.device) -> tuple[str, ...]:
         str(statements),
         f"{built.size / 1024:.0f} kB",
         f"{built.seconds:.1f} s" + (" (cached)" if built.cached else ""),
-        f"{built.path.stem[:12]}*{built.path.suffix}",
     )
 
 

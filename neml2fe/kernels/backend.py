@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import reduce
+from dataclasses import replace
+from functools import partial, reduce
 
 import torch
 
@@ -103,7 +104,10 @@ class Kernels:
     def kernel(self, request: Request) -> Kernel:
         if request not in self._kernels:
             source = generate(self.program, request)
-            self._kernels[request] = Kernel(self.label, source, self.dtype)
+            careful = None
+            if request.condensed and "n_d = 0," not in source.body and self.program.stages:
+                careful = partial(self.kernel, replace(request, condensed=False))
+            self._kernels[request] = Kernel(self.label, source, self.dtype, careful)
         return self._kernels[request]
 
     def prepared(self, own: str, request: Request, n: int, device: torch.device) -> bool:

@@ -25,7 +25,8 @@ def load(code: Built, device: torch.device) -> Callable[..., None]:
     try:
         load_module: Any = torch.cuda._utils._cuda_load_module
     except AttributeError as error:
-        raise BuildError(f"torch {torch.__version__} cannot load a kernel, but 2.8 can") from error
+        what = "cannot load a CUDA kernel: it lacks torch.cuda._utils._cuda_load_module"
+        raise BuildError(f"torch {torch.__version__} {what}; take a newer torch") from error
     try:
         with torch.cuda.device(device):
             module = load_module(code.path.read_bytes(), [FUNCTION])

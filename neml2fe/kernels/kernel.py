@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -73,11 +73,19 @@ class Results:
 class Kernel:
     """Runs a `Source`; built for a device when first used there.
 
-    Raises `BuildError` where that fails.
+    Points that fail are tried again by the kernel that `careful` makes, which is slower.
+
+    Raises `BuildError` where compilation fails.
     """
 
-    def __init__(self, label: str, source: Source, dtype: torch.dtype) -> None:
-        self.label, self.source, self.dtype = label, source, dtype
+    def __init__(
+        self,
+        label: str,
+        source: Source,
+        dtype: torch.dtype,
+        careful: Callable[[], Kernel] | None = None,
+    ) -> None:
+        self.label, self.source, self.dtype, self.careful = label, source, dtype, careful
         self._codes: dict[torch.device, cuda.Code] = {}
         self._on_device: dict[torch.device, Any] = {}
 
@@ -129,6 +137,43 @@ class Kernel:
         are added over the points, those in `over_steps` over the steps. `carry`: see
         `templates/drive.h`.
         """
+        common: dict[str, Any] = {"like": like, "steps": steps, "over_steps": over_steps}
+        common |= {"summed": summed, "carry": carry, "backwards": backwards}
+        found = self._once(n, arguments, settings, **common)
+        if self.careful is None or not bool(found.status.any()):
+            return found
+        again = self.careful()
+        if summed:
+            return again._once(n, arguments, settings, **common)
+        failed = found.status.reshape(-1, n).any(0).nonzero().squeeze(-1)
+        some = {a.name: self._of_points(a, arguments[a.name], failed) for a in self.source.inputs}
+        rest = again._once(len(failed), some, settings, **common)
+        for name, values in rest.arrays.items():
+            found.arrays[name][(..., failed, *(slice(None),) * self._ndim(name))] = values
+        found.status[..., failed], found.iterations[..., failed] = rest.status, rest.iterations
+        return found
+
+    def _of_points(
+        self, array: Array, given: torch.Tensor | History, points: torch.Tensor
+    ) -> torch.Tensor | History:
+        """An argument for some of the points."""
+        if isinstance(given, History):
+            return given if given.shared else History(given.tensor[:, points])
+        return given if given.ndim == len(array.shape) or len(given) == 1 else given[points]
+
+    def _once(
+        self,
+        n: int,
+        arguments: Mapping[str, torch.Tensor | History],
+        settings: Sequence[NewtonSettings],
+        *,
+        like: torch.Tensor,
+        steps: int,
+        summed: Collection[str],
+        over_steps: Collection[str],
+        carry: Sequence[tuple[int, int]],
+        backwards: bool,
+    ) -> Results:
         device = like.device
         kept: list[torch.Tensor] = []  # alive until the kernel has run
         inputs = [

@@ -46,9 +46,9 @@ def vjp(program: Program, request: Request) -> Parts:
         stage, at = program.stages[k], program.firsts[k]
         n = stage.unknowns.numel()
         lines += [
-            f"{{ Matrix<Stage{k}> J;",
-            f"  factorised<Stage{k}>(in, U, J);",
-            f"  solve_transposed(J, w + {at});",
+            f"{{ Linearised<Stage{k}> J;",
+            "  J.at(in, U);",
+            f"  status = (live & J.apply(w + {at}, true)) ? I{{}} + NOT_FINITE : status;",
             f"  for (int i = {at}; i < {at + n}; ++i) w[i] = -w[i]; }}",
         ]
         if at:
@@ -89,10 +89,10 @@ def jvp(program: Program, request: Request) -> Parts:
         )
         functions.append(emit.function(signature.format(f"stage{k}"), arguments, {"w": rate}))
         lines += [
-            f"{{ Matrix<Stage{k}> J;",
-            f"  factorised<Stage{k}>(in, U, J);",
+            f"{{ Linearised<Stage{k}> J;",
+            "  J.at(in, U);",
             f"  stage{k}(in, U, x_rate, w, w + {at});",
-            f"  solve(J, w + {at});",
+            f"  status = (live & J.apply(w + {at}, false)) ? I{{}} + NOT_FINITE : status;",
             f"  for (int i = {at}; i < {at + n}; ++i) w[i] = -w[i]; }}",
         ]
     rate = cs.jtimes(y, cs.vertcat(x, U), cs.vertcat(x_rate, u_rate))

@@ -58,10 +58,14 @@ def reduction(residual: cs.SX, unknowns: cs.SX) -> Reduction:
         if isinstance(found, Reduction):
             return found
         kept |= found
-    none = cs.SX(0, n)
-    return Reduction(
-        [], list(range(n)), cs.SX(0, 1), none, cs.SX(0, 0), jacobian(residual, unknowns)
-    )
+    return whole(residual, unknowns)
+
+
+def whole(residual: cs.SX, unknowns: cs.SX) -> Reduction:
+    """Nothing eliminated."""
+    n = unknowns.numel()
+    matrix = jacobian(residual, unknowns)
+    return Reduction([], list(range(n)), cs.SX(0, 1), cs.SX(0, n), cs.SX(0, 0), matrix)
 
 
 def _split(

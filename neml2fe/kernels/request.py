@@ -30,6 +30,7 @@ class Request:
     of: tuple[str, ...]
     wrt: tuple[str, ...] = ()
     tangent_of: tuple[str, ...] = ()
+    condensed: bool = True  # eliminate linear unknowns before the dense solve
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ WRITERS = {"update": update, "vjp": vjp, "jvp": jvp}
 def generate(program: Program, request: Request) -> Source:
     """The code of one kernel."""
     inputs, outputs, functions = WRITERS[request.kind](program, request)
-    parts = [stage_struct(k, program) for k in range(len(program.stages))]
+    stages = range(len(program.stages))
+    parts = [stage_struct(k, program, request.condensed) for k in stages]
     parts += [*functions, _sizes("IN", inputs) + _sizes("OUT", outputs)]
     return Source("\n\n".join(parts), tuple(inputs), tuple(outputs), len(program.stages))
 

@@ -10,15 +10,16 @@ import casadi as cs
 from neml2fe.kernels import emit
 from neml2fe.kernels.jacobian import nonzeros, places
 from neml2fe.kernels.program import Program, Stage
-from neml2fe.kernels.reduction import Reduction, reduction
+from neml2fe.kernels.reduction import Reduction, reduction, whole
 
 
-def stage_struct(k: int, program: Program) -> str:
+def stage_struct(k: int, program: Program, condensed: bool) -> str:
     """The struct that `newton.h` works on."""
     stage, first = program.stages[k], program.firsts[k]
     inputs, every = program.input_column, program.unknowns
     n, ng = stage.unknowns.numel(), stage.given.numel()
-    system = reduction(stage.residual, stage.unknowns)
+    find = reduction if condensed else whole
+    system = find(stage.residual, stage.unknowns)
     direction = cs.SX.sym("v", n)
     graph = emit.Graph.of(
         {"in": inputs, "g": stage.given, "u": stage.unknowns, "v": direction},
@@ -29,6 +30,7 @@ def stage_struct(k: int, program: Program) -> str:
             "J.f": nonzeros(system.coupling),
             "J.A": nonzeros(system.dense),
             "w": cs.jtimes(stage.residual, stage.unknowns, direction),
+            "t": cs.jtimes(stage.residual, stage.unknowns, direction, True),
         },
     )
     hoisted = _invariants(graph)
@@ -59,6 +61,10 @@ def stage_struct(k: int, program: Program) -> str:
         emit.body(
             "FN_LARGE void rate(const V* u, const V* in, const V* h, const V* v, V* w)",
             emit.statements(graph, wanted["w"], known),
+        ),
+        emit.body(
+            "FN_LARGE void rate_transposed(const V* u, const V* in, const V* h, const V* v, V* t)",
+            emit.statements(graph, wanted["t"], known),
         ),
         emit.body("FN void between(const V* g, V fraction, V* part)", _between(stage)),
         *_substitutions(k, system),

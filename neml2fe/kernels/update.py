@@ -54,14 +54,15 @@ def _tangent(
         text, by_x, by_u = _partials(f"stage{k}_partials", residual, x, U[:at], arguments)
         functions.append(text)
         lines += [
-            f"{{ Matrix<Stage{k}> J; V m[{len(by_x) + len(by_u) + 1}];",
-            f"  factorised<Stage{k}>(in, U, J);",
+            f"{{ Linearised<Stage{k}> J; V m[{len(by_x) + len(by_u) + 1}];",
+            "  J.at(in, U);",
             f"  stage{k}_partials(in, U, m);",
             *_loop(by_x, f"Z[j][{at} + i] -= m[k];"),
             *_loop(
                 by_u, f"for (int c = 0; c < {nx}; ++c) Z[c][{at} + i] -= m[k] * Z[c][j];", len(by_x)
             ),
-            f"  for (int j = 0; j < {nx}; ++j) solve(J, Z[j] + {at}); }}",
+            f"  for (int j = 0; j < {nx}; ++j) "
+            f"status = (live & J.apply(Z[j] + {at}, false)) ? I{{}} + NOT_FINITE : status; }}",
         ]
     text, by_x, by_u = _partials("output_partials", y, x, U, arguments)
     functions.append(text)

@@ -12,12 +12,14 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from neml2fe.kernels import build
+from neml2fe.kernels import build, store
+from neml2fe.kernels.source import TEMPLATES
 
 SOURCE = 'extern "C" double twice(double x) { return 2 * x; }'
 REAL = shutil.which("g++") or shutil.which("c++")
@@ -92,7 +94,7 @@ def test_built_once_then_found(builds: Callable[[], int], cache: Path) -> None:
     assert second == build.Built(first.path, first.seconds, first.size, cached=True)
     assert builds() == 1
     notes = json.loads(first.path.with_suffix(".json").read_text())
-    assert notes["label"] == "twice"
+    assert notes["seconds"] == first.seconds
     assert "-O2" in notes["flags"] and "-shared" in notes["flags"]
     assert sorted(file.suffix for file in cache.iterdir()) == [".json", ".lock", ".so"]
 
@@ -211,12 +213,12 @@ def test_extra_flags_reach_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NEML2FE_CACHE", "~/kept")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert build.cache_dir() == tmp_path / "kept" / "kernels"
+    assert store.cache_dir() == tmp_path / "kept" / "kernels"
     monkeypatch.delenv("NEML2FE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert build.cache_dir() == tmp_path / "xdg" / "neml2fe" / "kernels"
+    assert store.cache_dir() == tmp_path / "xdg" / "neml2fe" / "kernels"
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    assert build.cache_dir() == tmp_path / ".cache" / "neml2fe" / "kernels"
+    assert store.cache_dir() == tmp_path / ".cache" / "neml2fe" / "kernels"
 
 
 def test_no_compiler(
@@ -303,7 +305,7 @@ def test_a_file_system_without_locks(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    monkeypatch.setattr(build, "_private", {})
+    monkeypatch.setattr(store, "_private", [])
     with pytest.warns(UserWarning) as caught:
         library = build.host_library(SOURCE)
     assert [str(warning.message).startswith("compiled kernels") for warning in caught] == [True]
@@ -316,7 +318,7 @@ def test_a_file_system_without_locks(
 def test_a_lock_that_stays_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     library = build.host_library(SOURCE)
     library.path.unlink()
-    monkeypatch.setattr(build, "LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr(store, "LOCK_TIMEOUT", 0.1)
     with open(library.path.with_suffix(".lock")) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(build.BuildError) as caught:
@@ -358,3 +360,21 @@ def test_a_builder_that_ends_early_blocks_nobody(
     assert library.cached
     assert twice(library) == 42.0
     assert sorted(file.suffix for file in cache.iterdir()) == [".json", ".lock", ".so"]
+
+
+def test_the_wheel_has_the_templates_and_the_marker_of_types(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    copy = tmp_path / "source"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, copy)
+    shutil.copytree(
+        root / "neml2fe", copy / "neml2fe", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "-w", str(tmp_path), str(copy)], check=True, timeout=120)
+    (wheel,) = tmp_path.glob("*.whl")
+    there = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith(".py")}
+    templates = {f"neml2fe/kernels/templates/{p.name}" for p in TEMPLATES.iterdir()}
+    assert len(templates) >= 3
+    assert there >= {"neml2fe/py.typed", *templates}

@@ -14,8 +14,7 @@ import pytest
 import torch
 
 import neml2fe
-from neml2fe.kernels import BuildError, Request, cuda, generate, traced
-from neml2fe.kernels import Kernels
+from neml2fe.kernels import BuildError, Kernels, Request, cuda, generate, traced
 from neml2fe.kernels.kernel import Kernel
 from neml2fe.kernels.source import Source
 from neml2fe.material import Material
@@ -153,19 +152,20 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_nvrtc_takes_it(name: str, kind: str, cache: Path) -> None:
     needs_nvrtc()
     code = cuda.compiled(text(name, kind), ARCH)
-    assert code.content.startswith(b"\x7fELF") and not code.cached
+    assert code.path.read_bytes().startswith(b"\x7fELF") and not code.cached
 
 
 def test_machine_code_is_kept_and_checked(cache: Path) -> None:
     needs_nvrtc()
     source = 'extern "C" __global__ void neml2fe_run(int* x) { *x = 1; }'
     first = cuda.compiled(source, ARCH)
+    content = first.path.read_bytes()
     again = cuda.compiled(source, ARCH)
-    assert again.cached and again.content == first.content and again.path.parent == cache
+    assert again.cached and again.path == first.path and again.path.parent == cache
     assert not cuda.compiled(source, "sm_90").cached
-    first.path.write_bytes(first.path.read_bytes()[:-1])
+    first.path.write_bytes(content[:-1])
     mended = cuda.compiled(source, ARCH)
-    assert not mended.cached and mended.content == first.content
+    assert not mended.cached and mended.path.read_bytes() == content
 
 
 def test_what_nvrtc_refuses_is_a_build_error(cache: Path) -> None:
@@ -181,6 +181,15 @@ def test_without_nvrtc_there_is_a_build_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cuda.ctypes, "CDLL", nothing)
     with pytest.raises(BuildError, match="no CUDA compiler: libnvrtc"):
         cuda.library.__wrapped__()
+
+
+def test_a_torch_that_cannot_load_is_a_build_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delattr(torch.cuda._utils, "_cuda_load_module", raising=False)
+    code = cuda.Built(tmp_path / "kernel.cubin", 0.0, 0, cached=True)
+    with pytest.raises(BuildError, match=r"torch .* cannot load a CUDA kernel.*newer"):
+        cuda.load(code, torch.device("cuda", 0))
 
 
 # --- the same numbers ------------------------------------------------------------------------

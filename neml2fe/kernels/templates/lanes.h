@@ -8,12 +8,14 @@
 #pragma nv_diag_suppress 177  // not every law uses all of what is declared
 #define FN __device__ static
 #define FN_LARGE __device__ static __noinline__
+#define FN_MEMBER __device__
 #define TABLE __device__ constexpr
 #else
 #include <cmath>
 #include <vector>
 #define FN static inline
 #define FN_LARGE static __attribute__((noinline))
+#define FN_MEMBER inline
 #define TABLE constexpr
 #endif
 #ifdef __clang__

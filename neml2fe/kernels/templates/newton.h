@@ -6,6 +6,10 @@
 
 constexpr int CONVERGED = 0, ITERATION_LIMIT = 1, NOT_FINITE = 2;
 
+constexpr REAL ROUGH = 1e-6;  // of a diagonal entry, left after elimination
+// Changes of a solution by refinement, relative to it: enough digits, and not enough of them.
+constexpr REAL FINE = sizeof(REAL) == 8 ? 1e-12 : 1e-5, COARSE = sizeof(REAL) == 8 ? 1e-9 : 1e-3;
+
 struct Settings {
   double abs_tol, rel_tol, still, max_its;
   double line_search, strong_wolfe, max_line_search, cutback, decrease;
@@ -20,7 +24,11 @@ template <int n> FN V dot(const V* x, const V* y) {
 // P A = L U, reciprocals of the pivots on the diagonal. A lane swaps rows where its diagonal is
 // less than a tenth of the largest entry below, which bounds the growth as partial pivoting does
 // (Duff, Erisman and Reid, Direct Methods for Sparse Matrices, 2017, section 7.4), and is rare.
-template <int n> FN_LARGE void factorise(V (&A)[n][n], I* pivot) {
+// Returns the lanes in which a diagonal entry lost most of its digits.
+template <int n> FN_LARGE M factorise(V (&A)[n][n], I* pivot) {
+  V first[n];
+  M rough = first_lanes(0);
+  for (int k = 0; k < n; ++k) first[k] = abs_(A[k][k]);
   UNROLL
   for (int k = 0; k < n; ++k) {
     V below = splat(0);
@@ -40,6 +48,7 @@ template <int n> FN_LARGE void factorise(V (&A)[n][n], I* pivot) {
         }
       }
     }
+    rough = rough | (abs_(A[k][k]) < splat(ROUGH) * first[k]);
     V inverse = splat(1) / A[k][k];
     A[k][k] = inverse;
     UNROLL
@@ -50,6 +59,7 @@ template <int n> FN_LARGE void factorise(V (&A)[n][n], I* pivot) {
       for (int j = k + 1; j < n; ++j) A[i][j] -= factor * A[k][j];
     }
   }
+  return rough;
 }
 
 template <int n> FN void exchange(const I* pivot, int k, V* b) {
@@ -119,6 +129,70 @@ template <class S> FN void solve_transposed(const Matrix<S>& J, V* b) {
   S::expand_transposed(J, w, b);
 }
 
+// x <- x + J^-1 (b - J x): what the elimination of unknowns, chosen before numbers are known, lost
+// of the digits comes back (iterative refinement; Higham, Accuracy and Stability of Numerical
+// Algorithms, 2002, chapter 12). Returns the lanes where x has
+// changed by more than `fine` of it.
+template <class S>
+FN_LARGE M refine(const V* u, const V* in, const V* h, const Matrix<S>& J, const V* b, V* x,
+                  bool transposed, REAL fine) {
+  V change[S::n];
+  if (transposed)
+    S::rate_transposed(u, in, h, x, change);
+  else
+    S::rate(u, in, h, x, change);
+  for (int i = 0; i < S::n; ++i) change[i] = b[i] - change[i];
+  if (transposed)
+    solve_transposed(J, change);
+  else
+    solve(J, change);
+  M moved = first_lanes(0);
+  for (int i = 0; i < S::n; ++i) {
+    M good = finite(change[i]);
+    moved = moved | no(abs_(change[i]) <= splat(fine) * abs_(x[i]));
+    x[i] = good ? x[i] + change[i] : x[i];
+  }
+  return moved;
+}
+
+// J at the solution, factorised, and how well its systems are solved.
+template <class S> struct Linearised {
+  V h[S::nh + 1];
+  Matrix<S> J;
+  const V *u, *in;
+  bool refined = true;  // until a first solution needs no refinement
+
+  FN_MEMBER void at(const V* inputs, const V* U) {
+    V g[S::ng + 1], r[S::n];
+    in = inputs;
+    u = U + S::first;
+    S::given(in, U, g);
+    S::hoist(in, g, h);
+    S::linearise(u, in, h, r, J);
+    factorise<S::m>(J.A, J.pivot);
+  }
+
+  // b <- J^-1 b or J^-T b. Returns the lanes where that is not accurate.
+  FN_MEMBER M apply(V* b, bool transposed) {
+    V x[S::n];
+    M wrong = first_lanes(0);
+    for (int i = 0; i < S::n; ++i) x[i] = b[i];
+    if (transposed)
+      solve_transposed(J, x);
+    else
+      solve(J, x);
+    if (S::n_d && refined) {
+      refined = any(refine(u, in, h, J, b, x, transposed, FINE));
+      if (refined) {
+        refine(u, in, h, J, b, x, transposed, FINE);
+        wrong = refine(u, in, h, J, b, x, transposed, COARSE);
+      }
+    }
+    for (int i = 0; i < S::n; ++i) b[i] = x[i];
+    return wrong;
+  }
+};
+
 // Lengths of steps by the decrease of |r|^2, as `neml2fe.implicit.line_search`.
 template <class S>
 FN_LARGE V step_length(const V* in, const V* h, const V* u, const V* step, V size, M waiting,
@@ -166,8 +240,11 @@ FN_LARGE void attempt(const V* in, const V* h, V* u, M todo, bool search, const 
       target = splat(s.rel_tol) * size;
       target = target < splat(s.abs_tol) ? splat(s.abs_tol) : target;
     }
-    factorise<S::m>(J.A, J.pivot);
+    M rough = active & factorise<S::m>(J.A, J.pivot);
+    V b[n];
+    for (int i = 0; i < n; ++i) b[i] = r[i];
     solve(J, r);
+    if (S::n_d && any(rough)) refine(u, in, h, J, b, r, false, FINE);
     V step = dot<n>(r, r);
     M converged = size <= splat(s.abs_tol), small = no(converged) & (size <= target);
     if (any(active & small)) {
@@ -236,13 +313,4 @@ FN_LARGE void find(const V* in, V* U, M live, const Settings& s, I& status, I& i
     }
   }
   status = own > status ? own : status;
-}
-
-// J of a stage at the solution, factorised.
-template <class S> FN void factorised(const V* in, const V* U, Matrix<S>& J) {
-  V g[S::ng + 1], h[S::nh + 1], r[S::n];
-  S::given(in, U, g);
-  S::hoist(in, g, h);
-  S::linearise(U + S::first, in, h, r, J);
-  factorise<S::m>(J.A, J.pivot);
 }
