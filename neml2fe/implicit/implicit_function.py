@@ -85,9 +85,9 @@ class Problem:
                 partial = {n: _between(given, n, fraction) for n in given}
                 again = run(partial, u, failed)
                 u = torch.where(torch.isfinite(again.u), again.u, u)
+                result.iterations[failed] += again.iterations
             result.u[failed] = again.u
             result.status[failed] = again.status
-            result.iterations[failed] += again.iterations
         self.status, self.iterations = result.status, result.iterations
         return result.u
 
@@ -198,6 +198,19 @@ class Adjoint(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.problem = inputs[0]
         ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_forward(*inputs[1:])
+
+    @staticmethod
+    def jvp(ctx: Any, _p: None, *rates: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        problem: Problem = ctx.problem
+        tensors = ctx.saved_tensors
+        full = (
+            torch.zeros_like(v) if t is None else t for v, t in zip(tensors, rates, strict=True)
+        )
+        everything = list(range(len(tensors) - 2))
+        return torch.func.jvp(  # type: ignore[misc]
+            lambda *values: problem.eager_adjoint(*values, wanted=everything), tensors, tuple(full)
+        )[1]
 
     @staticmethod
     def backward(ctx: Any, *bars: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

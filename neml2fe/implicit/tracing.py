@@ -30,6 +30,8 @@ def trace_solve(update: ImplicitUpdate, tracer: Tracer, points: Points) -> torch
     """The unknowns `(1, n)` of `update` at the one point that is traced."""
     if points.entries:
         raise HasOwnKernel(f"'{update.label}' has a block structure: each entry is its own point")
+    if update.backend == "eager":
+        raise HasOwnKernel(f"'{update.label}' is to be eager")
     if not update.direct:
         raise HasOwnKernel(f"'{update.label}' has an iterative linear solver")
     system = update.equation_system
@@ -83,6 +85,5 @@ def solve_kernels(update: ImplicitUpdate, points: Points, guess: torch.Tensor) -
         update.label,
         shapes,
         dtype,
-        system.model.buffers(),
         lambda: traced(update.label, point, shapes, dtype),
     )

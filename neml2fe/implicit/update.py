@@ -57,7 +57,7 @@ class ImplicitUpdate(Model):
 
     def setup(self) -> None:
         system = self.equation_system
-        self.kernels = KernelCache()
+        self.kernels = KernelCache(system.model)
         self.adopt(system.model.label, system.model)
         if self.predictor is not None:
             self.adopt("predictor", self.predictor)

@@ -13,7 +13,7 @@ from neml2fe.kernels.backend import (
 )
 from neml2fe.kernels.build import BuildError, NoCompiler, cache_dir
 from neml2fe.kernels.kernel import History, Kernel, Results, recorded_kernels
-from neml2fe.kernels.program import Program, Stage, Variable, solved, traced
+from neml2fe.kernels.program import TRACING, Program, Stage, Variable, solved, traced
 from neml2fe.kernels.request import BAR, RATE, SOLUTION, Array, Request
 from neml2fe.kernels.source import generate
 from neml2fe.kernels.trace import Tracer, Untraceable, current_tracer
@@ -23,6 +23,7 @@ __all__ = [
     "BAR",
     "RATE",
     "SOLUTION",
+    "TRACING",
     "Array",
     "BuildError",
     "HasOwnKernel",

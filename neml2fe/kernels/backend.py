@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
+from typing import Any
 
 import torch
 
@@ -116,6 +117,8 @@ class Kernels:
         With the backend `kernel`, raises the reason why it cannot; with `auto`, warns.
         """
         choice = chosen_backend(own)
+        if device.type not in ("cpu", "cuda"):
+            return False
         if choice == "eager" or n == 0 or (choice == "auto" and n * _calls.get() < ENOUGH):
             return False
         place = (request, device.type)
@@ -139,26 +142,42 @@ class Kernels:
 
 
 class KernelCache:
-    """The kernels of one model, a set for each combination of shapes, number type and constants."""
+    """The kernels of one model, a set for each combination of shapes, number type and of what is
+    written out in them: buffers, and attributes that are plain values."""
 
-    def __init__(self) -> None:
-        # Constants are kept with their kernels: the number of an object is used again after it.
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
         self._known: dict[tuple[object, ...], tuple[Kernels, list[torch.Tensor]]] = {}
 
+    def __reduce__(self) -> tuple[type[KernelCache], tuple[torch.nn.Module]]:
+        return KernelCache, (self.model,)  # a copy finds its kernels on disk
+
     def of(
-        self,
-        label: str,
-        shapes: Shapes,
-        dtype: torch.dtype,
-        constants: Iterable[torch.Tensor],
-        trace: Callable[[], Program],
+        self, label: str, shapes: Shapes, dtype: torch.dtype, trace: Callable[[], Program]
     ) -> Kernels:
-        """`trace` gives the program, in which the numbers of `constants` are written out."""
-        fixed = list(constants)
-        key = (*shapes.items(), dtype, *((id(c), c._version) for c in fixed))
-        if key not in self._known:
-            self._known[key] = Kernels(label, trace, dtype), fixed
-        return self._known[key][0]
+        """`trace` gives the program."""
+        buffers, attributes = self._places
+        constants = [b for member in buffers for b in member.values() if b is not None]
+        values = (member[name] for member, names in attributes for name in names)
+        key = (*shapes.items(), dtype, *values)
+        known = self._known.get(key)
+        if known is None or not all(map(torch.equal, known[1], constants)):
+            known = Kernels(label, trace, dtype), [c.clone() for c in constants]
+            self._known[key] = known
+        return known[0]
+
+    @cached_property
+    def _places(self) -> tuple[list[Members], list[tuple[Members, list[str]]]]:
+        """The dictionaries of buffers, and those of attributes with the names of plain values."""
+        members = list(self.model.modules())
+        attributes = [
+            (vars(m), [n for n, v in vars(m).items() if isinstance(v, bool | int | float | str)])
+            for m in members
+        ]
+        return [m._buffers for m in members if m._buffers], attributes
+
+
+Members = dict[str, Any]
 
 
 def common_dtype(tensors: Iterable[torch.Tensor]) -> torch.dtype:

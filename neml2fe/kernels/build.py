@@ -67,9 +67,10 @@ def host_library(source: str, label: str = "") -> Built:
     def make(text: Path, library: Path) -> None:
         done = _compile(compiler.command, options, text, library)
         if done.returncode != 0 or not library.is_file():
+            what = complaint(done.stderr or f"exit status {done.returncode}, no message")
             raise BuildError(
                 f"{shlex.join(compiler.command)} ({compiler.version}) cannot compile the kernel"
-                f" {label or text.stem}:\n  {complaint(done.stderr)}\nThe source is kept in {text}"
+                f" {label or text.stem}:\n  {what}\nThe source is kept in {text}"
             )
 
     return kept(".so", source, facts, make)
@@ -77,7 +78,7 @@ def host_library(source: str, label: str = "") -> Built:
 
 def complaint(log: str) -> str:
     """The first lines of what a compiler says is wrong."""
-    lines = log.splitlines() or ["no message"]
+    lines = log.splitlines()
     first = next((i for i, line in enumerate(lines) if "error" in line.lower()), 0)
     return "\n  ".join(lines[first : first + 10])
 
@@ -121,12 +122,12 @@ def _options(command: Sequence[str]) -> tuple[str, ...]:
         def works(options: Sequence[str]) -> bool:
             return _compile(command, options, source, program).returncode == 0
 
-        kept = tuple(flag for option in OPTIONAL for flag in option)
-        if not works(kept):
-            kept = ()
+        chosen = tuple(flag for option in OPTIONAL for flag in option)
+        if not works(chosen):
+            chosen = ()
             for option in OPTIONAL:
-                kept = (*kept, *option) if works([*kept, *option]) else kept
-    return kept
+                chosen = (*chosen, *option) if works([*chosen, *option]) else chosen
+    return chosen
 
 
 def _compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +21,7 @@ from neml2fe.kernels.build import Built, host_library
 from neml2fe.kernels.request import Array
 from neml2fe.kernels.source import Source
 
+_PROCESS = os.getpid()
 WORD = 8  # bytes of every number in the description of a call
 THREADS_OF_A_BLOCK = 64
 
@@ -148,9 +150,11 @@ class Kernel:
         failed = found.status.reshape(-1, n).any(0).nonzero().squeeze(-1)
         some = {a.name: self._of_points(a, arguments[a.name], failed) for a in self.source.inputs}
         rest = again._once(len(failed), some, settings, **common)
+        axis = 1 if steps else 0
         for name, values in rest.arrays.items():
-            found.arrays[name][(..., failed, *(slice(None),) * self._ndim(name))] = values
-        found.status[..., failed], found.iterations[..., failed] = rest.status, rest.iterations
+            found.arrays[name].index_copy_(axis, failed, values)
+        found.status.index_copy_(axis, failed, rest.status)
+        found.iterations.index_copy_(axis, failed, rest.iterations)
         return found
 
     def _of_points(
@@ -192,7 +196,7 @@ class Kernel:
         iterations = torch.zeros_like(status)
         if n:
             self._run(
-                [n, max(steps, 1), len(carry), int(backwards), torch.get_num_threads()],
+                [n, max(steps, 1), len(carry), int(backwards), _threads()],
                 [inputs, described, list(carry), [_numbers(s, self.dtype) for s in settings]],
                 [status.data_ptr(), iterations.data_ptr()],
                 device,
@@ -260,6 +264,11 @@ class Kernel:
         grid = (-(-n // THREADS_OF_A_BLOCK), 1, 1)
         with torch.cuda.device(device):
             self._on_device[device](grid, (THREADS_OF_A_BLOCK, 1, 1), [place])
+
+
+def _threads() -> int:
+    """As many as torch uses; one in a forked process, where OpenMP cannot start any."""
+    return 1 if os.getpid() != _PROCESS else torch.get_num_threads()
 
 
 def _numbers(s: NewtonSettings, dtype: torch.dtype) -> tuple[int, ...]:

@@ -40,7 +40,7 @@ def rule(*operations: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 # --- elementwise ---------------------------------------------------------------------------
-def _select(condition: cs.SX, a: cs.SX, b: cs.SX) -> cs.SX:
+def _select(condition: Any, a: Any, b: Any) -> cs.SX:
     return cs.if_else(condition, a, b)
 
 
@@ -104,7 +104,7 @@ def _truncated(x: cs.SX) -> cs.SX:
     return _select(x < 0, cs.ceil(x), cs.floor(x))
 
 
-ELEMENTWISE: dict[Any, Callable[..., cs.SX]] = {
+ELEMENTWISE: dict[Any, Callable[..., Any]] = {
     aten.mul: lambda a, b: a * b,
     aten.neg: lambda a: -a,
     aten.reciprocal: lambda a: 1.0 / a,
@@ -146,7 +146,7 @@ ELEMENTWISE: dict[Any, Callable[..., cs.SX]] = {
     aten.relu: lambda a: _select(a <= 0, 0.0, a),
     aten.trunc: _truncated,
     aten.fmod: cs.fmod,
-    aten.sigmoid: lambda a: 1.0 / (1.0 + cs.exp(-a)),
+    aten.sigmoid: lambda a: 0.5 * (1.0 + cs.tanh(0.5 * a)),
     aten.softplus: _softplus,
     aten.remainder: _remainder,
     aten.isnan: _isnan,
@@ -213,6 +213,8 @@ def _sum_of_two(
 ) -> torch.Tensor:
     out = func(a, b, alpha=alpha)
     x, y = (_operand(tracer, v, out.shape) for v in (a, b))
+    if out.dtype is torch.bool:
+        return tracer.bind(out, _column(cs.logic_or(x, y), out))
     if func.overloadpacket is aten.rsub:
         x, y = y, x
     scaled = y if alpha == 1 else alpha * y
@@ -465,7 +467,9 @@ def _extreme(
     # Equal ones share the derivative.
     equal = [_equal(c, extreme) for c in columns]
     total = sum(cs.if_else(e, c, 0) for e, c in zip(equal, columns, strict=True))
-    return tracer.bind(out, total / sum(equal))
+    shared, count = total / sum(equal), sum(equal)
+    # With one, the entry itself; with several, whose mean may be off by round-off, too.
+    return tracer.bind(out, _select(count == 1, extreme, shared + _held(extreme - shared, x.dtype)))
 
 
 @rule(aten.prod)
@@ -583,8 +587,9 @@ def _linear_solve(
         _flat(_solved(page, cs.reshape(column[k * size : (k + 1) * size], *shape[:-3:-1]).T))
         for k, page in enumerate(_pages(tracer, a))
     ]
-    nothing = torch.full_like(a, torch.nan)
-    return tracer.bind(out, cs.vertcat(*pages)), nothing, nothing[..., 0], nothing[..., 0, 0]
+    pivots = torch.zeros(a.shape[:-1], dtype=torch.int32)
+    factors = torch.full_like(a, torch.nan)
+    return tracer.bind(out, cs.vertcat(*pages)), factors, pivots, pivots[..., 0]
 
 
 @rule(aten._linalg_det)

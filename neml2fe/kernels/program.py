@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +11,15 @@ from functools import cached_property
 from typing import Any
 
 import casadi as cs
+import numpy as np
 import torch
 
 from neml2fe.kernels.trace import Tracer, Untraceable, place_of
 
 Shapes = Mapping[str, tuple[int, ...]]
 Traced = dict[str, torch.Tensor]
+FILLS = (float("nan"), 1.25, -0.75)  # a model that sees its symbols' values shows by these
+TRACING = threading.RLock()  # held while a model's parameters are symbols
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,16 @@ def traced(
     Raises `Untraceable`, which names operation and source line, where that is impossible.
     """
     # In a thread of its own, as torch keeps transforms that may be under way by thread.
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(_traced, label, function, shapes, dtype).result()
+    with TRACING, ThreadPoolExecutor(1) as thread:
+        program, *others = (
+            thread.submit(_traced, label, function, shapes, dtype, fill).result() for fill in FILLS
+        )
+    if any(not _equal(program, other) for other in others):
+        raise Untraceable(
+            f"'{label}' makes plain numbers of its inputs (by .tolist(), .numpy() or another way "
+            "around torch) and computes with them"
+        )
+    return program
 
 
 def _traced(
@@ -111,8 +123,9 @@ def _traced(
     function: Callable[[Traced], Mapping[str, torch.Tensor]],
     shapes: Shapes,
     dtype: torch.dtype,
+    fill: float,
 ) -> Program:
-    tracer = Tracer()
+    tracer = Tracer(fill)
     with torch.no_grad(), tracer.recording():
         symbols = {n: tracer.symbol(n, shape, dtype) for n, shape in shapes.items()}
         try:
@@ -124,12 +137,12 @@ def _traced(
             raise Untraceable(
                 f"{type(error).__name__} on symbols of one point, {place_of(frames)}: {error}"
             ) from error
+        if tracer.refused is not None:
+            raise tracer.refused
         columns = {n: tracer.expression(v) for n, v in outputs.items()}
     inputs = [Variable(n, tuple(v.shape), tracer.expression(v)) for n, v in symbols.items()]
     results = [Variable(n, tuple(v.shape), columns[n]) for n, v in outputs.items()]
-    program = Program(label, inputs, results, tracer.stages)
-    _require_numbers(program)
-    return program
+    return Program(label, inputs, results, tracer.stages)
 
 
 def solved(
@@ -175,19 +188,18 @@ def solved(
     return u
 
 
-def _require_numbers(program: Program) -> None:
-    """Refuse a NaN among the constants: the trace of a number that escaped the tracer."""
-    columns = [v.column for v in program.outputs]
-    columns += [c for s in program.stages for c in (s.residual, s.guess, s.given_values)]
-    symbols = [v.column for v in program.inputs] + [
-        c for s in program.stages for c in (s.unknowns, s.given)
-    ]
-    function = cs.Function("check", symbols, columns)
-    for k in range(function.n_instructions()):
-        if function.instruction_id(k) == cs.OP_CONST:
-            value = function.instruction_constant(k)
-            if value != value:
-                raise Untraceable(
-                    f"'{program.label}' turns an input into a plain number (by .numpy(), "
-                    ".data_ptr() or another way around torch)"
-                )
+def _equal(a: Program, b: Program) -> bool:
+    """Whether two traces give the same numbers, to the bit."""
+    if a.input_column.numel() != b.input_column.numel() or a.n_unknowns != b.n_unknowns:
+        return False
+    numbers = np.random.default_rng(0)
+    values: list[np.ndarray] = []
+    for program in (a, b):
+        columns = [v.column for v in program.outputs]
+        columns += [c for s in program.stages for c in (s.residual, s.guess, s.given_values)]
+        symbols = [program.input_column, program.unknowns, *(s.given for s in program.stages)]
+        function = cs.Function("numbers", symbols, [cs.vertcat(cs.SX(0, 1), *columns)])
+        if not values:
+            point = [numbers.uniform(0.1, 1.0, s.numel()) for s in symbols]
+        values.append(np.array(function(*point)))
+    return np.array_equal(values[0], values[1], equal_nan=True)

@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +26,8 @@ from neml2fe.errors import Error
 
 FORMAT = 2  # of an entry; another number leaves all older entries aside
 LOCK_TIMEOUT = 960.0  # seconds
-
+_private: list[Path] = []  # the directory of this process, once it has one
+os.register_at_fork(after_in_child=_private.clear)  # it goes with the parent
 Facts = Mapping[str, object]
 Make = Callable[[Path, Path], None]
 
@@ -63,21 +63,18 @@ def kept(suffix: str, source: str, facts: Facts, make: Make) -> Built:
     warning. A source that cannot be compiled stays in its file.
     """
     key = hashlib.sha256(json.dumps([FORMAT, suffix, source, facts]).encode()).hexdigest()
-    try:
-        path = cache_dir() / (key + suffix)
-        if found := _found(path):
-            return found
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_suffix(".lock")):
-            return _found(path) or _made(path, source, facts, make)
-    except (OSError, RuntimeError) as error:  # RuntimeError: no home directory, no locks
-        reason = str(error)
-    try:
-        with _PRIVATE_LOCK:
-            path = _private_dir(reason) / (key + suffix)
-            return _found(path) or _made(path, source, facts, make)
-    except OSError as error:
-        raise BuildError(f"no place to build a kernel: {reason}; then: {error}") from error
+    reasons: list[str] = []
+    for directory in (cache_dir, lambda: _private_dir(reasons[0])):
+        try:
+            path = directory() / (key + suffix)
+            if found := _found(path):
+                return found
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(path.with_suffix(".lock")):
+                return _found(path) or _made(path, source, facts, make)
+        except (OSError, RuntimeError) as error:  # RuntimeError: no home directory, no locks
+            reasons.append(str(error))
+    raise BuildError(f"no place to build a kernel: {'; then: '.join(reasons)}")
 
 
 def _found(path: Path) -> Built | None:
@@ -124,14 +121,10 @@ def _locked(path: Path) -> Iterator[None]:
             f" it holds the lock {path}: end it, or set NEML2FE_CACHE to another directory"
         ) from error
     with held:
-        if isinstance(lock, filelock.SoftFileLock):  # which a killed holder would leave behind
+        soft = isinstance(lock, filelock.SoftFileLock)  # which a killed holder leaves behind
+        if soft and path.parent not in _private:
             raise OSError(f"the file system of {path.parent} has no locks")
         yield
-
-
-_private: list[Path] = []  # the directory of this process, once it has one
-_PRIVATE_LOCK = threading.Lock()
-os.register_at_fork(after_in_child=_private.clear)  # it goes with the parent
 
 
 def _private_dir(reason: str) -> Path:
@@ -140,7 +133,7 @@ def _private_dir(reason: str) -> Path:
         warnings.warn(
             f"compiled kernels are not kept ({reason}): they are built in {_private[0]}, for this"
             " process alone; set NEML2FE_CACHE to a directory that can be written and locked",
-            stacklevel=4,
+            stacklevel=5,
         )
     return _private[0]
 

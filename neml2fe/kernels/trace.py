@@ -8,12 +8,13 @@ symbol is known by a column of scalar expressions; everything else is a constant
 from __future__ import annotations
 
 import linecache
+import math
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import casadi as cs
 import torch
@@ -37,19 +38,22 @@ class Untraceable(Error):
 class Tracer(TorchDispatchMode):
     """Within `with Tracer() as tracer`, operations on its symbols are recorded.
 
-    Symbols carry NaN instead of a value: a number that escaped the tracer (by `.numpy()`) would
-    show as NaN, and a branch on one is refused. `stages` are the implicit solves on the way.
+    Symbols carry `fill` as their value: what a number does that escapes the tracer (by
+    `.tolist()`) shows when another fill gives another result. `stages` are the implicit solves on
+    the way, `refused` what was met first that cannot be traced.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fill: float = math.nan) -> None:
         super().__init__()
+        self.fill = fill
+        self.refused: Untraceable | None = None
         # The tensors are kept: a number of an object is used again after its end.
         self._known: dict[int, tuple[torch.Tensor, cs.SX]] = {}
         self.stages: list[Stage] = []
 
     def symbol(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """A tensor of free symbols."""
-        value = torch.full(shape, torch.nan, dtype=dtype)
+        value = torch.full(shape, self.fill, dtype=dtype)
         return self.bind(value, cs.SX.sym(name, value.numel()))
 
     def bind(self, value: torch.Tensor, expression: cs.SX) -> torch.Tensor:
@@ -84,6 +88,8 @@ class Tracer(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self._refuse(f"{func} is random, {_place()}")
         if not any(map(self.is_symbolic, tree_leaves((args, kwargs)))):
             return func(*args, **kwargs)
         rule = RULES.get(func) or RULES.get(func.overloadpacket)
@@ -93,7 +99,12 @@ class Tracer(TorchDispatchMode):
             with self:
                 return _decomposed(func, args, kwargs)
         except Unsupported as error:
-            raise Untraceable(f"{func} {error}, {_place()}") from None
+            self._refuse(f"{func} {error}, {_place()}")
+
+    def _refuse(self, reason: str) -> NoReturn:
+        """Kept as well as raised: a law may catch the exception."""
+        self.refused = self.refused or Untraceable(reason)
+        raise self.refused
 
 
 def _decomposed(func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:

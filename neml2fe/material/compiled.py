@@ -15,10 +15,12 @@ from neml2fe.kernels import (
     BAR,
     RATE,
     SOLUTION,
+    TRACING,
     KernelCache,
     Kernels,
     Program,
     Request,
+    chosen_backend,
     common_dtype,
     traced,
 )
@@ -38,7 +40,7 @@ class CompiledMaterial:
 
     def __init__(self, material: Material) -> None:
         self.material = material
-        self._cache = KernelCache()
+        self._cache = KernelCache(material.model)
 
     @cached_property
     def substeps(self) -> bool:
@@ -80,9 +82,8 @@ class CompiledMaterial:
             for n, p in parameters.items()
         }
         dtype = common_dtype([*inputs.values(), *parameters.values()])
-        buffers = (b for _, m in self._members for b in m._buffers.values() if b is not None)
         trace = partial(self._traced, shapes, dtype)
-        return self._cache.of(model.label, shapes, dtype, buffers, trace)
+        return self._cache.of(model.label, shapes, dtype, trace)
 
     def _traced(self, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> Program:
         material = self.material
@@ -103,6 +104,8 @@ class CompiledMaterial:
         return traced(material.model.label, point, shapes, dtype)
 
     def _prepared(self, inputs: Raw, request: Request, n: int) -> Kernels | None:
+        if chosen_backend(self.material.backend) == "eager":
+            return None
         kernels = self.kernels(inputs)
         device = inputs[self.material.strain].device
         return kernels if kernels.prepared(self.material.backend, request, n, device) else None
@@ -118,11 +121,12 @@ class CompiledMaterial:
         """As `named_parameters`, which walks through all members at every call."""
         found: Raw = {}
         seen: set[int] = set()
-        for path, member in self._members:
-            for symbol, p in member._parameters.items():
-                if p is not None and id(p) not in seen:
-                    seen.add(id(p))
-                    found[f"{path}.{symbol}" if path else symbol] = p
+        with TRACING:  # by another thread
+            for path, member in self._members:
+                for symbol, p in member._parameters.items():
+                    if p is not None and id(p) not in seen:
+                        seen.add(id(p))
+                        found[f"{path}.{symbol}" if path else symbol] = p
         return found
 
     def update(self, inputs: Raw, tangent: bool) -> Update | None:
