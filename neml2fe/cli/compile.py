@@ -16,7 +16,15 @@ from neml2fe.errors import ConvergenceError, Error, InputError, ModelError, sugg
 from neml2fe.implicit import ImplicitUpdate, recorded_solves
 from neml2fe.implicit.tracing import UNKNOWNS
 from neml2fe.input import Input, load_input
-from neml2fe.kernels import BAR, SOLUTION, Kernel, backend, cache_dir, recorded_kernels
+from neml2fe.kernels import (
+    BAR,
+    SOLUTION,
+    Kernel,
+    Untraceable,
+    backend,
+    cache_dir,
+    recorded_kernels,
+)
 from neml2fe.material import Material
 from neml2fe.models import Model
 from neml2fe.models.functional import parameter_base_ndims
@@ -154,19 +162,19 @@ def _use(material: Material, like: torch.Tensor) -> None:
     like = _points(material.model, like)
     n = len(like)
     fields = {n: like.new_zeros(len(like), *t.BASE_SHAPE) for n, t in material.field_spec.items()}
-    strain = like.new_zeros(n, *material.inputs[material.strain].BASE_SHAPE)
-    with backend("eager"):
+    with backend("eager"):  # the shapes, which are found on no points
         state = material.initial_state(n, like.dtype, like.device, fields)
-        try:
-            with suppress(ConvergenceError):
-                material.update(strain, state, 1.0, 1.0, fields)
-        except ModelError as error:
-            raise ModelError(
-                f"{error} (sub-batches of fields and state are known to a run alone, which builds "
-                "its own kernels)"
-            ) from error
-    for tangent in (False, True):
-        result = material.update(strain, state, 1.0, 1.0, fields, tangent)
+    strain = like.new_zeros(n, *material.inputs[material.strain].BASE_SHAPE)
+    try:
+        for tangent in (False, True):
+            result = material.update(strain, state, 1.0, 1.0, fields, tangent)
+    except Untraceable as error:
+        if not isinstance(error.__cause__, ModelError):  # of a model that gets other shapes
+            raise
+        raise ModelError(
+            f"{error.__cause__} (sub-batches of fields and state are known to a run alone, which "
+            "builds its own kernels)"
+        ) from error
     material.vjp(strain, state, 1.0, 1.0, torch.zeros_like(result.stress), {}, fields)
 
 

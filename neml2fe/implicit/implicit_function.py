@@ -209,7 +209,9 @@ class Adjoint(torch.autograd.Function):
         )
         everything = list(range(len(tensors) - 2))
         return torch.func.jvp(  # type: ignore[misc]
-            lambda *values: problem.eager_adjoint(*values, wanted=everything), tensors, tuple(full)
+            lambda *values: problem.eager_adjoint(*values, wanted=everything),
+            tuple(v.contiguous() for v in tensors),
+            tuple(full),
         )[1]
 
     @staticmethod

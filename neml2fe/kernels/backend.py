@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from neml2fe.errors import InputError, suggest
-from neml2fe.kernels.build import BuildError
 from neml2fe.kernels.kernel import Kernel
 from neml2fe.kernels.program import Program, Shapes
 from neml2fe.kernels.request import Request
 from neml2fe.kernels.source import generate
+from neml2fe.kernels.store import BuildError
 from neml2fe.kernels.trace import Untraceable
 
 BACKENDS = ("auto", "kernel", "eager")

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from neml2fe.kernels.store import LOCK_TIMEOUT, BuildError, Built, kept
-from neml2fe.kernels.store import cache_dir as cache_dir
 
 COMPILE_TIMEOUT = LOCK_TIMEOUT - 60.0  # seconds; a waiting process outlasts one that hangs
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi")

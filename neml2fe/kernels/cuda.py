@@ -16,7 +16,6 @@ from neml2fe.kernels.store import BuildError, Built, kept
 
 FUNCTION = "neml2fe_run"
 OPTIONS = ("--std=c++17",)
-Code = Built
 
 
 def load(code: Built, device: torch.device) -> Callable[..., None]:

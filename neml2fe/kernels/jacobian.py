@@ -139,8 +139,8 @@ def _eliminate(edges: dict[int, dict[int, cs.SX]], first: int, last: int) -> Non
         before, behind = edges.pop(v), after.pop(v)
         for s in behind:
             out = edges[s].pop(v)
-            for p, into in before.items():
-                edges[s][p] = edges[s].get(p, 0) + out * into
+            for p, partial in before.items():
+                edges[s][p] = edges[s].get(p, 0) + out * partial
                 after[p].add(s)
         for p in before:
             after[p].discard(v)
@@ -168,4 +168,4 @@ def places(matrix: cs.SX) -> Places:
 
 
 def nonzeros(matrix: cs.SX) -> cs.SX:
-    return cs.vertcat(cs.SX(0, 1), *matrix.nonzeros())
+    return cs.vec(matrix.nz[:]) if matrix.nnz() else cs.SX(0, 1)

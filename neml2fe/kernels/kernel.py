@@ -17,9 +17,10 @@ import torch
 
 from neml2fe.errors import Error
 from neml2fe.kernels import cuda
-from neml2fe.kernels.build import Built, host_library
+from neml2fe.kernels.build import host_library
 from neml2fe.kernels.request import Array
 from neml2fe.kernels.source import Source
+from neml2fe.kernels.store import Built
 
 _PROCESS = os.getpid()
 WORD = 8  # bytes of every number in the description of a call
@@ -88,7 +89,7 @@ class Kernel:
         careful: Callable[[], Kernel] | None = None,
     ) -> None:
         self.label, self.source, self.dtype, self.careful = label, source, dtype, careful
-        self._codes: dict[torch.device, cuda.Code] = {}
+        self._codes: dict[torch.device, Built] = {}
         self._on_device: dict[torch.device, Any] = {}
 
     @cached_property
@@ -115,7 +116,7 @@ class Kernel:
         if recorded is not None and self not in recorded:
             recorded.append(self)
 
-    def built_for(self, device: torch.device) -> Built | cuda.Code:
+    def built_for(self, device: torch.device) -> Built | Built:
         """What `ready` compiled or found."""
         return self._codes[device] if device.type == "cuda" else self.built
 

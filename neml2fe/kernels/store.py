@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +27,8 @@ from neml2fe.errors import Error
 
 FORMAT = 2  # of an entry; another number leaves all older entries aside
 LOCK_TIMEOUT = 960.0  # seconds
-_private: list[Path] = []  # the directory of this process, once it has one
+_THREADS = threading.Lock()  # in place of a lock for all processes, in the directory of this one
+_private: list[Path] = []  # that directory, once it is there
 os.register_at_fork(after_in_child=_private.clear)  # it goes with the parent
 Facts = Mapping[str, object]
 Make = Callable[[Path, Path], None]
@@ -64,13 +66,14 @@ def kept(suffix: str, source: str, facts: Facts, make: Make) -> Built:
     """
     key = hashlib.sha256(json.dumps([FORMAT, suffix, source, facts]).encode()).hexdigest()
     reasons: list[str] = []
-    for directory in (cache_dir, lambda: _private_dir(reasons[0])):
+    private = (lambda: _private_dir(reasons[0])), (lambda path: _THREADS)
+    for directory, alone in ((cache_dir, _locked), private):
         try:
             path = directory() / (key + suffix)
             if found := _found(path):
                 return found
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(path.with_suffix(".lock")):
+            with alone(path.with_suffix(".lock")):
                 return _found(path) or _made(path, source, facts, make)
         except (OSError, RuntimeError) as error:  # RuntimeError: no home directory, no locks
             reasons.append(str(error))
@@ -121,8 +124,7 @@ def _locked(path: Path) -> Iterator[None]:
             f" it holds the lock {path}: end it, or set NEML2FE_CACHE to another directory"
         ) from error
     with held:
-        soft = isinstance(lock, filelock.SoftFileLock)  # which a killed holder leaves behind
-        if soft and path.parent not in _private:
+        if isinstance(lock, filelock.SoftFileLock):  # which a killed holder would leave behind
             raise OSError(f"the file system of {path.parent} has no locks")
         yield
 

@@ -16,7 +16,7 @@ import torch
 from ladder import DECKS, Raw, randn
 
 import neml2fe
-from neml2fe.errors import ConvergenceError
+from neml2fe.errors import ConvergenceError, Error
 from neml2fe.implicit import ImplicitUpdate, NewtonWithLineSearch, Status
 from neml2fe.kernels.kernel import recorded_kernels
 from neml2fe.material import Material, PointCotangents, PointResult
@@ -44,6 +44,7 @@ LEFT_OUT = {
     "crystal_taylor": "grains that come with the initial state, of which a Material knows nothing",
     "crystal_taylor_block": "the same",
     "solvers_gmres": "an iterative linear solver, which kernels refuse",
+    "solvers_line_search": "the same",
 }
 RANGES = {
     "T": (300.0, 600.0),
@@ -171,11 +172,11 @@ def compiled() -> Iterator[None]:
     assert kernels
 
 
-def compared(a: PointResult, b: PointResult, tolerance: float, more: int = 0) -> dict[str, float]:
+def compared(a: PointResult, b: PointResult, tolerance: float) -> dict[str, float]:
     """The differences of two updates, all within the tolerance."""
     assert torch.equal(a.status, b.status)
-    assert int((a.iterations - b.iterations).abs().max()) <= more
     good = b.status == Status.CONVERGED
+    assert torch.equal(a.iterations[good], b.iterations[good])
     found = {"stress": error(a.stress[good], b.stress[good])}
     found |= {n: error(a.state[n][good], v[good]) for n, v in b.state.items()}
     if b.tangent is not None:
@@ -195,6 +196,15 @@ def test_no_deck_is_forgotten() -> None:
     assert set(LEFT_OUT) <= set(PATHS)
     for deck in DECK_NAMES:
         both(neml2fe.load_model(PATHS[deck], "model"), deck)
+
+
+@pytest.mark.parametrize("deck", ["solvers_gmres", "solvers_line_search"])
+def test_iterative_linear_solvers_are_refused(deck: str) -> None:
+    a, b = both(load(deck))
+    strain, state = ways(1e-3), a.initial_state(N)
+    assert not b.update(strain, state, 1.0, 1.0).status.any()
+    with pytest.raises(Error, match=r"iterative linear solver|solve directly"):
+        a.update(strain, state, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("deck", DECK_NAMES)
@@ -304,10 +314,10 @@ def test_substeps() -> None:
     update.solver = replace(update.solver, max_its=3)
     c = case("perzyna_voce", model)
     strain = 0.2 * c.strains[0]
-    strain[[3, 11]] *= 0.03 / strain[[3, 11]].norm(dim=-1, keepdim=True)
+    strain[[3, 11]] *= 0.01 / strain[[3, 11]].norm(dim=-1, keepdim=True)
     whole = c.eager.update(strain, c.state, 1.0, 1.0)
     assert {3, 11} <= set(whole.failed.tolist()) and len(whole.failed) < 10
-    update.max_substepping_level = 6
+    update.max_substepping_level = 4
     a_, b_ = both(model)
     with compiled():
         a = a_.update(strain, c.state, 1.0, 1.0)
