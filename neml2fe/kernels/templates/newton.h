@@ -8,7 +8,7 @@ constexpr int CONVERGED = 0, ITERATION_LIMIT = 1, NOT_FINITE = 2;
 
 constexpr REAL ROUGH = 1e-6;  // of a diagonal entry, left after elimination
 // Changes of a solution by refinement, relative to it: enough digits, and not enough of them.
-constexpr REAL FINE = sizeof(REAL) == 8 ? 1e-12 : 1e-5, COARSE = sizeof(REAL) == 8 ? 1e-9 : 1e-3;
+constexpr REAL FINE = sizeof(REAL) == 8 ? 1e-12 : 1e-5, COARSE = sizeof(REAL) == 8 ? 1e-11 : 1e-4;
 
 struct Settings {
   double abs_tol, rel_tol, still, max_its;
