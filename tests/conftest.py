@@ -4,9 +4,12 @@ beside pytest's own cache, not in the user's."""
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 import torch
+
+import neml2fe.kernels.backend  # noqa: F401
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -15,5 +18,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _afresh() -> None:
     torch.manual_seed(0)
+    sys.modules["neml2fe.kernels.backend"]._told.clear()  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from neml2fe.kernels import (
     HasOwnKernel,
     Kernels,
     Request,
+    StaysEager,
     Tracer,
     common_dtype,
     current_tracer,
@@ -31,9 +32,12 @@ def trace_solve(update: ImplicitUpdate, tracer: Tracer, points: Points) -> torch
     if points.entries:
         raise HasOwnKernel(f"'{update.label}' has a block structure: each entry is its own point")
     if update.backend == "eager":
-        raise HasOwnKernel(f"'{update.label}' is to be eager")
+        raise StaysEager(f"'{update.label}' is to be eager")
     if not update.direct:
-        raise HasOwnKernel(f"'{update.label}' has an iterative linear solver")
+        raise StaysEager(
+            f"'{update.label}' has an iterative linear solver, which kernels do not have; use "
+            "backend = 'eager'"
+        )
     system = update.equation_system
     given = {n: points.values[n] for n in system.given}
     return _solved(update, tracer, given, points.parameters, update.guess(points))

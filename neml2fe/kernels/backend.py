@@ -26,11 +26,16 @@ ENOUGH = 256  # updates of points that make up for the seconds a compiler takes
 MOST_UNKNOWNS = 128  # of one stage; its Jacobian lies on the stack of a thread
 
 _chosen: ContextVar[str | None] = ContextVar("neml2fe_backend", default=None)
+_told: set[str] = set()  # warnings given, which would come once more for every request
 _calls: ContextVar[int] = ContextVar("neml2fe_calls", default=1)
 
 
 class HasOwnKernel(Untraceable):
     """A part of a model that has a kernel of its own; nothing to warn of."""
+
+
+class StaysEager(HasOwnKernel):
+    """A part of a model that is eager by its own settings; nothing to warn of, either."""
 
 
 @contextmanager
@@ -126,17 +131,18 @@ class Kernels:
             return False
         try:
             self.kernel(request).ready(device)
-        except HasOwnKernel:
+        except HasOwnKernel as error:
+            if choice == "kernel" and isinstance(error, StaysEager):
+                raise
             return False
         except (Untraceable, BuildError) as error:
             if choice == "kernel":
                 raise
-            if not any(kind == device.type for _, kind in self._failed):
-                warnings.warn(
-                    f"'{self.label}' runs without a compiled kernel, which is slower: {error}",
-                    stacklevel=2,
-                )
             self._failed.add(place)
+            message = f"'{self.label}' runs without a compiled kernel, which is slower: {error}"
+            if message not in _told:
+                _told.add(message)
+                warnings.warn(message, stacklevel=2)
             return False
         return True
 
@@ -161,7 +167,7 @@ class KernelCache:
         values = (member[name] for member, names in attributes for name in names)
         key = (*shapes.items(), dtype, *values)
         known = self._known.get(key)
-        if known is None or not all(map(torch.equal, known[1], constants)):
+        if known is None or not all(map(_same, known[1], constants)):
             known = Kernels(label, trace, dtype), [c.clone() for c in constants]
             self._known[key] = known
         return known[0]
@@ -175,6 +181,13 @@ class KernelCache:
             for m in members
         ]
         return [m._buffers for m in members if m._buffers], attributes
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Equal to the bit; NaN is equal to NaN."""
+    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
+        return False
+    return torch.equal(a, b) or bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 Members = dict[str, Any]

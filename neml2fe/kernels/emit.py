@@ -97,6 +97,8 @@ class Graph:
         return self._number[node]
 
     def constant(self, value: float) -> int:
+        if math.isnan(value):
+            return self.add(Node("const", (), "splat(NOT_A_NUMBER)"))
         if math.isinf(value):
             return self.add(Node("const", (), "splat(INF)" if value > 0 else "splat(-INF)"))
         k = self.add(Node("const", (), f"splat({value!r})"))

@@ -59,7 +59,8 @@ def test_a_pivot_that_vanishes(pivot: float) -> None:
     bar = torch.ones_like(strain)
     a, b = (m.vjp(strain, {}, 1.0, 1.0, bar, fields=fields) for m in (kernel, eager))
     assert difference(a.strain, b.strain) < 1e-11
-    assert difference(a.fields["k"], b.fields["k"]) < 1e-11
+    # Proportional to the first unknown, which Newton's tolerance leaves at 1e-12.
+    assert difference(a.fields["k"], b.fields["k"]) < 1e-10
 
 
 def test_a_product_that_swamps_the_identity() -> None:
