@@ -8,9 +8,9 @@ from itertools import chain
 import casadi as cs
 
 from neml2fe.kernels import emit
+from neml2fe.kernels.condensation import Condensation, condensation, whole
 from neml2fe.kernels.jacobian import nonzeros, places
 from neml2fe.kernels.program import Program, Stage
-from neml2fe.kernels.reduction import Reduction, reduction, whole
 
 
 def stage_struct(k: int, program: Program, condensed: bool) -> str:
@@ -18,7 +18,7 @@ def stage_struct(k: int, program: Program, condensed: bool) -> str:
     stage, first = program.stages[k], program.firsts[k]
     inputs, every = program.input_column, program.unknowns
     n, ng = stage.unknowns.numel(), stage.given.numel()
-    find = reduction if condensed else whole
+    find = condensation if condensed else whole
     system = find(stage.residual, stage.unknowns)
     direction = cs.SX.sym("v", n)
     graph = emit.Graph.of(
@@ -108,7 +108,7 @@ def _between(stage: Stage) -> Iterator[str]:
         yield f"part[{new}] = g[{old}] + fraction * (g[{new}] - g[{old}]);"
 
 
-def _substitutions(k: int, system: Reduction) -> Iterator[str]:
+def _substitutions(k: int, system: Condensation) -> Iterator[str]:
     """From the right-hand side to that of the dense system, and from its solution to that of
     all; and so for the transposed system."""
     signature = f"FN void {{}}(const Matrix<Stage{k}>& J, {{}})"

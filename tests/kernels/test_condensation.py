@@ -9,7 +9,7 @@ import torch
 
 import neml2fe
 from neml2fe.implicit import ImplicitUpdate, Newton, NonlinearSystem
-from neml2fe.kernels.reduction import reduction
+from neml2fe.kernels.condensation import condensation
 from neml2fe.material import Material
 from neml2fe.models import Model
 from neml2fe.models.fields import Input, Output
@@ -84,7 +84,7 @@ def test_how_many_are_left(deck: str, unknowns: int, left: int) -> None:
     strain = torch.zeros(1, 6, dtype=torch.float64)
     inputs = material._inputs(strain, material.initial_state(1), 1.0, 1.0, None)
     (stage,) = material.compiled.kernels(inputs).program.stages
-    found = reduction(stage.residual, stage.unknowns)
+    found = condensation(stage.residual, stage.unknowns)
     assert stage.unknowns.numel() == unknowns
     assert found.dense.shape == (left, left)
     assert sorted(found.eliminated + found.kept) == list(range(unknowns))

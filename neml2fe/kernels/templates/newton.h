@@ -108,7 +108,7 @@ template <int n> FN_LARGE void solve_transposed(const V (&LU)[n][n], const I* pi
   for (int k = n - 1; k >= 0; --k) exchange<n>(pivot, k, b);
 }
 
-// J = dr/du of a stage with n_d unknowns eliminated (`reduction.py`): the dense matrix A of the m
+// J = dr/du of a stage with n_d unknowns eliminated (`condensation.py`): the dense matrix A of the m
 // that are left, or its factors; `reduce` and `expand` lead there and back.
 template <class S> struct Matrix {
   V d[S::n_d + 1], e[S::n_e + 1], f[S::n_f + 1], A[S::m][S::m];

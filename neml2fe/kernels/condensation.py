@@ -1,4 +1,4 @@
-"""Linear unknowns eliminated before the dense solve.
+"""Static condensation: linear unknowns eliminated before the dense solve.
 
 Many laws couple their unknowns through a few numbers only: all back stresses of a Chaboche model
 meet in the six components of the flow direction and the flow rate. With such numbers c = C(u, w)
@@ -27,7 +27,7 @@ WORTHWHILE = 0.9  # of the unknowns, at most, in the dense system that is left
 
 
 @dataclass(frozen=True)
-class Reduction:
+class Condensation:
     """The linear system J x = b of a stage, as matrices of expressions.
 
     `eliminated` and `kept` are places of unknowns and of residuals. With y = D^-1 b_e it is
@@ -43,7 +43,7 @@ class Reduction:
     dense: cs.SX
 
 
-def reduction(residual: cs.SX, unknowns: cs.SX) -> Reduction:
+def condensation(residual: cs.SX, unknowns: cs.SX) -> Condensation:
     """The smallest dense system that was found; that of all unknowns, where none is smaller."""
     n, kept = unknowns.numel(), set[int]()
     tape = Tape.of(residual, unknowns)
@@ -55,23 +55,23 @@ def reduction(residual: cs.SX, unknowns: cs.SX) -> Reduction:
         if len(kept) + len(cut) > WORTHWHILE * n:
             break
         found = _split(tape, residual, unknowns, cut, kept)
-        if isinstance(found, Reduction):
+        if isinstance(found, Condensation):
             return found
         kept |= found
     return whole(residual, unknowns)
 
 
-def whole(residual: cs.SX, unknowns: cs.SX) -> Reduction:
+def whole(residual: cs.SX, unknowns: cs.SX) -> Condensation:
     """Nothing eliminated."""
     n = unknowns.numel()
     matrix = jacobian(residual, unknowns)
-    return Reduction([], list(range(n)), cs.SX(0, 1), cs.SX(0, n), cs.SX(0, 0), matrix)
+    return Condensation([], list(range(n)), cs.SX(0, 1), cs.SX(0, n), cs.SX(0, 0), matrix)
 
 
 def _split(
     tape: Tape, residual: cs.SX, unknowns: cs.SX, cut: list[int], kept: set[int]
-) -> Reduction | set[int]:
-    """The reduction at these coupling numbers, or unknowns that must be kept for it."""
+) -> Condensation | set[int]:
+    """The system at these coupling numbers, or unknowns that must be kept for it."""
     n = unknowns.numel()
     e, k = [i for i in range(n) if i not in kept], sorted(kept)
     c = cs.SX.sym("c", len(cut))
@@ -100,7 +100,7 @@ def _split(
         identity - jacobian(own, w) + coupling @ by_kept,
     )
     found = cs.substitute([diagonal, by_kept, coupling, dense], [c], [original])
-    return Reduction(e, k, *found)
+    return Condensation(e, k, *found)
 
 
 def _smallest_cut(tape: Tape, kept: set[int]) -> list[int]:
