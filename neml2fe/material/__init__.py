@@ -2,7 +2,8 @@
 
 from neml2fe.material.history import current_name, is_old, lags, split_lag
 from neml2fe.material.path import MarchCotangents, MarchResult
-from neml2fe.material.point import Material, PointCotangents, PointResult, State
+from neml2fe.material.point import Material
+from neml2fe.material.results import PointCotangents, PointResult, State
 
 __all__ = [
     "MarchCotangents",

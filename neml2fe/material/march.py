@@ -18,7 +18,8 @@ from neml2fe.material.path import MarchCotangents, MarchResult, Path
 from neml2fe.material.sweeps import added, backward, backward_kernel, forward, forward_kernel
 
 if TYPE_CHECKING:
-    from neml2fe.material.point import Fields, Material, State
+    from neml2fe.material.point import Material
+    from neml2fe.material.results import Fields, State
 
 
 def march(

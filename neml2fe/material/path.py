@@ -12,7 +12,8 @@ from neml2fe.implicit import Status
 from neml2fe.kernels import History
 
 if TYPE_CHECKING:
-    from neml2fe.material.point import Fields, Material, State
+    from neml2fe.material.point import Material
+    from neml2fe.material.results import Fields, State
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 import torch
 
 from neml2fe.errors import ModelError, suggest
@@ -16,48 +13,12 @@ from neml2fe.material.history import current_name, is_old, lags, split_lag
 from neml2fe.material.march import march, march_vjp
 from neml2fe.material.path import MarchCotangents, MarchResult
 from neml2fe.material.response import response
+from neml2fe.material.results import Fields, PointCotangents, PointResult, State
 from neml2fe.models import Model
 from neml2fe.models.derivatives import inner_shape
 from neml2fe.models.functional import of_no_points
 from neml2fe.models.model import Spec
 from neml2fe.types import R2, SR2, TypedTensor
-
-Fields = Mapping[str, torch.Tensor]
-State = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class PointResult:
-    """Outcome of `Material.update` for n points.
-
-    stress `(n, 6)` Mandel; tangent `(n, 6, 6)` dstress/dstrain of the discrete update
-    (or None); state by name, `(n, *sub_batch, *base)`; status and iterations `(n,)`. Points whose
-    status is not `Status.CONVERGED` hold NaN. `solution` are the implicit unknowns that a kernel
-    found, `(n, n_unknowns)`, which spare `vjp` and `jvp` the solve.
-    """
-
-    stress: torch.Tensor
-    tangent: torch.Tensor | None
-    state: State
-    status: torch.Tensor
-    iterations: torch.Tensor
-    solution: torch.Tensor | None = None
-
-    @property
-    def failed(self) -> torch.Tensor:
-        """Numbers of the points that did not converge."""
-        return (self.status != Status.CONVERGED).nonzero().squeeze(-1)
-
-
-@dataclass(frozen=True)
-class PointCotangents:
-    """Transposed derivatives of one update: of strain `(n, 6)`, old state and fields by name,
-    and of every parameter that requires a gradient, summed over the points."""
-
-    strain: torch.Tensor
-    state: State
-    fields: State
-    parameters: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 class Material:

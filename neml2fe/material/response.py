@@ -14,7 +14,8 @@ from neml2fe.material.march import march, march_vjp
 from neml2fe.material.path import Path
 
 if TYPE_CHECKING:
-    from neml2fe.material.point import Fields, Material, State
+    from neml2fe.material.point import Material
+    from neml2fe.material.results import Fields, State
 
 
 def response(

@@ -24,7 +24,7 @@ from neml2fe.material.history import lags
 from neml2fe.material.path import MarchCotangents, MarchResult, Path
 
 if TYPE_CHECKING:
-    from neml2fe.material.point import State
+    from neml2fe.material.results import State
 
 
 def forward_kernel(path: Path, state: State, tangent: bool) -> Compiled | None:
