@@ -26,7 +26,7 @@ run: setup ## the main job: a viscoplastic plate with a hole, on two MPI ranks w
 	$(BIN)/neml2fe run --ranks auto examples/perforated_plate/plate.i
 
 test: lint ## every check and every test
-	$(BIN)/pytest -n 2 -m "not mpi"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not mpi"
 	$(BIN)/pytest -m mpi
 
 lint: setup ## format, lint, types and layering

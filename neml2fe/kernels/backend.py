@@ -23,6 +23,7 @@ from neml2fe.kernels.trace import Untraceable
 
 BACKENDS = ("auto", "kernel", "eager")
 ENOUGH = 256  # updates of points that make up for the seconds a compiler takes
+MOST_STATEMENTS = 40_000  # of C++; a compiler takes some 15 s for them
 MOST_UNKNOWNS = 128  # of one stage; its Jacobian lies on the stack of a thread
 
 _chosen: ContextVar[str | None] = ContextVar("neml2fe_backend", default=None)
@@ -110,11 +111,25 @@ class Kernels:
     def kernel(self, request: Request) -> Kernel:
         if request not in self._kernels:
             source = generate(self.program, request)
+            if source.statements > MOST_STATEMENTS:
+                raise Untraceable(
+                    f"'{self.label}' has {source.statements:,} operations with its derivatives; a "
+                    f"kernel takes {MOST_STATEMENTS:,} at most"
+                )
             careful = None
             if request.condensed and "n_d = 0," not in source.body and self.program.stages:
-                careful = partial(self.kernel, replace(request, condensed=False))
+                careful = partial(self._careful, replace(request, condensed=False))
             self._kernels[request] = Kernel(self.label, source, self.dtype, careful)
         return self._kernels[request]
+
+    def _careful(self, request: Request, device: torch.device) -> Kernel | None:
+        """A kernel for points that failed; None where it cannot be made, and they stay failed."""
+        try:
+            kernel = self.kernel(request)
+            kernel.ready(device)
+        except (Untraceable, BuildError):
+            return None
+        return kernel
 
     def prepared(self, own: str, request: Request, n: int, device: torch.device) -> bool:
         """Whether `request` for n points goes to a kernel, which is then compiled and loaded.

@@ -86,7 +86,7 @@ class Kernel:
         label: str,
         source: Source,
         dtype: torch.dtype,
-        careful: Callable[[], Kernel] | None = None,
+        careful: Callable[[torch.device], Kernel | None] | None = None,
     ) -> None:
         self.label, self.source, self.dtype, self.careful = label, source, dtype, careful
         self._codes: dict[torch.device, Built] = {}
@@ -145,7 +145,9 @@ class Kernel:
         found = self._once(n, arguments, settings, **common)
         if self.careful is None or not bool(found.status.any()):
             return found
-        again = self.careful()
+        again = self.careful(like.device)
+        if again is None:
+            return found
         if summed:
             return again._once(n, arguments, settings, **common)
         failed = found.status.reshape(-1, n).any(0).nonzero().squeeze(-1)

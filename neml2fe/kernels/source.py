@@ -25,7 +25,10 @@ class Source:
     body: str
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
-    n_stages: int
+
+    @property
+    def statements(self) -> int:
+        return self.body.count(";\n")
 
     def host(self, dtype: torch.dtype) -> str:
         """C++ for a CPU."""
@@ -43,7 +46,7 @@ def generate(program: Program, request: Request) -> Source:
     stages = range(len(program.stages))
     parts = [stage_struct(k, program, request.condensed) for k in stages]
     parts += [*functions, _sizes("IN", inputs) + _sizes("OUT", outputs)]
-    return Source("\n\n".join(parts), tuple(inputs), tuple(outputs), len(program.stages))
+    return Source("\n\n".join(parts), tuple(inputs), tuple(outputs))
 
 
 def _assembled(body: str, dtype: torch.dtype) -> str:

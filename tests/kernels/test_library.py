@@ -14,6 +14,7 @@ from test_ladder import KINKS, RUNGS, registered
 
 from neml2fe.kernels import (
     Kernel,
+    Kernels,
     Program,
     Request,
     Untraceable,
@@ -203,7 +204,6 @@ COMPILED = [
     "MohrCoulombReturn",
     "NeoHookean",
     "Normality",
-    "Ogden",
     "OrientationRate",
     "PerzynaPlasticFlowRate",
     "PowerLawSlipRule",
@@ -224,3 +224,11 @@ def test_compiled_code_agrees_with_torch(name: str) -> None:
     theirs = eager(model, inputs, RUNGS[name].sub)
     at = with_parameters(model, inputs)
     assert_agree(by_kernel(program, at), theirs, at)
+
+
+def test_a_program_that_no_compiler_should_see() -> None:
+    _, program = traced_rung("Ogden")  # eigenvalues, and derivatives by everything
+    names, wrt = (tuple(v.name for v in vs) for vs in (program.outputs, program.inputs))
+    kernels = Kernels("Ogden", lambda: program, torch.float64)
+    with pytest.raises(Untraceable, match="operations with its derivatives"):
+        kernels.kernel(Request("update", names, wrt, names))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     *(aten.zeros_like, aten.ones_like, aten.full_like, aten.empty_like, aten.new_zeros),
     *(aten.new_ones, aten.new_full, aten.new_empty, aten._has_same_storage_numel),
     *(aten.is_same_size, aten._linalg_check_errors, aten.sym_size, aten._efficientzerotensor),
+    aten._new_zeros_with_same_feature_meta,
 )
 def _constant(tracer: Tracer, func: Any, *args: Any, **kwargs: Any) -> Any:
     return func(*args, **kwargs)

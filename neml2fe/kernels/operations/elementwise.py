@@ -97,6 +97,7 @@ ELEMENTWISE: dict[Any, Callable[..., Any]] = {
     aten.sqrt: cs.sqrt,
     aten.rsqrt: lambda a: 1.0 / cs.sqrt(a),
     aten.exp: cs.exp,
+    aten.exp2: lambda a: cs.exp(math.log(2.0) * a),
     aten.expm1: cs.expm1,
     aten.log: cs.log,
     aten.log1p: cs.log1p,

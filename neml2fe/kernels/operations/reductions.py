@@ -73,9 +73,9 @@ def _extreme(
     columns = cs.horzsplit(rows)
     extreme = reduce(pick, columns)
     # Equal ones share the derivative.
-    equal = [equal(c, extreme) for c in columns]
-    total = sum(cs.if_else(e, c, 0) for e, c in zip(equal, columns, strict=True))
-    shared, count = total / sum(equal), sum(equal)
+    chosen = [equal(c, extreme) for c in columns]
+    total = sum(cs.if_else(e, c, 0) for e, c in zip(chosen, columns, strict=True))
+    shared, count = total / sum(chosen), sum(chosen)
     # With one, the entry itself; with several, whose mean may be off by round-off, too.
     return tracer.bind(out, select(count == 1, extreme, shared + held(extreme - shared, x.dtype)))
 
