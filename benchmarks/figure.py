@@ -31,7 +31,8 @@ def main() -> None:
         for k, (label, colour, time) in enumerate(bars):
             y = row + 0.27 * (k - 1)
             axes.barh(y, time, 0.25, color=colour, label=label if row == 0 else None)
-            times = f"  {time:.3g} µs" + (f", {time / ours:.0f}×" if k else "")
+            shown = f"{time:,.0f}" if time >= 1e3 else f"{time:.3g}"
+            times = f"  {shown} µs" + (f", {time / ours:.0f}×" if k else "")
             axes.text(time, y, times, va="center", fontsize=8)
     names = [
         f"{c['law']} ({c['unknowns']})\n{max(map(int, c['ours']['points'])):,} points"
