@@ -23,7 +23,8 @@ from neml2fe.kernels import (
 if TYPE_CHECKING:
     from neml2fe.implicit.update import ImplicitUpdate
 
-UNKNOWNS, GUESS, PARAMETER = "unknowns", "guess:", "parameter:"
+UNKNOWNS, GUESS = "unknowns", "guess:"
+PARAMETER = "parameter:"  # before the names of parameters, which may be those of variables
 SOLVE = Request("update", (UNKNOWNS,))
 
 

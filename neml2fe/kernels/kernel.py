@@ -116,7 +116,7 @@ class Kernel:
         if recorded is not None and self not in recorded:
             recorded.append(self)
 
-    def built_for(self, device: torch.device) -> Built | Built:
+    def built_for(self, device: torch.device) -> Built:
         """What `ready` compiled or found."""
         return self._codes[device] if device.type == "cuda" else self.built
 
@@ -148,7 +148,7 @@ class Kernel:
         again = self.careful(like.device)
         if again is None:
             return found
-        if summed:
+        if summed or over_steps:
             return again._once(n, arguments, settings, **common)
         failed = found.status.reshape(-1, n).any(0).nonzero().squeeze(-1)
         some = {a.name: self._of_points(a, arguments[a.name], failed) for a in self.source.inputs}
@@ -208,7 +208,7 @@ class Kernel:
             for out in outputs.values():
                 out.zero_()
         if on_gpu:
-            for name in summed:
+            for name in outputs.keys() & set(summed):
                 outputs[name] = outputs[name].sum(outputs[name].ndim - self._ndim(name) - 1)
         return Results(outputs, status, iterations)
 

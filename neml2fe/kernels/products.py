@@ -15,20 +15,14 @@ from neml2fe.kernels.request import (
     Parts,
     Request,
     arrays_of,
-    concatenated,
+    dependence,
 )
 
 
 def vjp(program: Program, request: Request) -> Parts:
     """lambda = -J^-T (Y_u^T y_bar + ...), stage by stage backwards, and
     x_bar = Y_x^T y_bar + R_x^T lambda."""
-    of = [program.output(n) for n in request.of]
-    wrt = [program.input(n) for n in request.wrt]
-    x, y, U = (
-        concatenated(v.column for v in wrt),
-        concatenated(v.column for v in of),
-        program.unknowns,
-    )
+    of, wrt, x, y, U = dependence(program, request.of, request.wrt)
     y_bar, adjoint = cs.SX.sym("y_bar", y.numel()), cs.SX.sym("adjoint", program.n_unknowns)
     arguments = {"in": program.input_column, "U": U, "y_bar": y_bar, "adjoint": adjoint}
     signature = "FN_LARGE void {}(const V* in, const V* U, const V* y_bar, const V* adjoint, V* w)"
@@ -69,13 +63,7 @@ def vjp(program: Program, request: Request) -> Parts:
 
 def jvp(program: Program, request: Request) -> Parts:
     """u' = -J^-1 (R_x x' + ...), stage by stage; y' = Y_x x' + Y_u u'."""
-    of = [program.output(n) for n in request.of]
-    wrt = [program.input(n) for n in request.wrt]
-    x, y, U = (
-        concatenated(v.column for v in wrt),
-        concatenated(v.column for v in of),
-        program.unknowns,
-    )
+    of, wrt, x, y, U = dependence(program, request.of, request.wrt)
     x_rate, u_rate = cs.SX.sym("x_rate", x.numel()), cs.SX.sym("u_rate", program.n_unknowns)
     arguments = {"in": program.input_column, "U": U, "x_rate": x_rate, "u_rate": u_rate}
     signature = "FN_LARGE void {}(const V* in, const V* U, const V* x_rate, const V* u_rate, V* w)"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import casadi as cs
 
-from neml2fe.kernels.program import Variable
+from neml2fe.kernels.program import Program, Variable
 
 SOLUTION = "solution"  # the unknowns of all stages
 BAR, RATE = "bar:", "rate:"  # before the names of cotangents and of rates
@@ -54,3 +54,12 @@ def arrays_of(variables: Iterable[Variable], prefix: str = "") -> list[Array]:
 
 def concatenated(columns: Iterable[cs.SX]) -> cs.SX:
     return cs.vertcat(cs.SX(0, 1), *columns)
+
+
+def dependence(
+    program: Program, of: Iterable[str], wrt: Iterable[str]
+) -> tuple[list[Variable], list[Variable], cs.SX, cs.SX, cs.SX]:
+    """Outputs and inputs by name; the columns of these inputs, these outputs and all unknowns."""
+    outputs, inputs = [program.output(n) for n in of], [program.input(n) for n in wrt]
+    x, y = (concatenated(v.column for v in variables) for variables in (inputs, outputs))
+    return outputs, inputs, x, y, program.unknowns

@@ -7,7 +7,16 @@ import casadi as cs
 from neml2fe.kernels import emit
 from neml2fe.kernels.jacobian import Places, jacobian, nonzeros, places
 from neml2fe.kernels.program import Program, Variable
-from neml2fe.kernels.request import POINT, SOLUTION, Array, Parts, Request, arrays_of, concatenated
+from neml2fe.kernels.request import (
+    POINT,
+    SOLUTION,
+    Array,
+    Parts,
+    Request,
+    arrays_of,
+    concatenated,
+    dependence,
+)
 
 
 def update(program: Program, request: Request) -> Parts:
@@ -39,13 +48,7 @@ def _tangent(
     program: Program, request: Request, first: int
 ) -> tuple[list[str], list[str], list[Array]]:
     """dy/dx = Y_x + Y_u Z with Z = dU/dx, stage by stage -J^-1 (R_x + R_U Z)."""
-    of = [program.output(n) for n in request.tangent_of]
-    wrt = [program.input(n) for n in request.wrt]
-    x, y, U = (
-        concatenated(v.column for v in wrt),
-        concatenated(v.column for v in of),
-        program.unknowns,
-    )
+    of, wrt, x, y, U = dependence(program, request.tangent_of, request.wrt)
     nx, ny, nu = int(x.numel()), int(y.numel()), program.n_unknowns
     arguments = {"in": program.input_column, "U": U}
     functions, lines = [], [f"V Z[{nx}][{nu + 1}] = {{}}, D[{ny}][{nx}] = {{}};"]

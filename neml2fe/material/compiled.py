@@ -11,6 +11,7 @@ import torch
 
 from neml2fe.errors import ConvergenceError
 from neml2fe.implicit import ImplicitUpdate, Status
+from neml2fe.implicit.tracing import PARAMETER
 from neml2fe.kernels import (
     BAR,
     RATE,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from neml2fe.material.point import Material
 
 Raw = dict[str, torch.Tensor]
-PARAMETER = "parameter:"  # before the names of parameters, which may be those of variables
 
 
 class CompiledMaterial:

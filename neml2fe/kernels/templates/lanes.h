@@ -150,8 +150,6 @@ constexpr REAL NOT_A_NUMBER = (REAL)__builtin_nan("");
 #endif
 
 FN V splat(REAL x) { return V{} + x; }
-FN V pick(M m, V a, V b) { return m ? a : b; }
-FN I pick(M m, I a, I b) { return m ? a : b; }
 FN V number(M m) { return m ? splat(1) : splat(0); }
 FN V sign_(V x) { return x < splat(0) ? splat(-1) : (x > splat(0) ? splat(1) : x); }
 FN V max_(V a, V b) { return a > b ? a : b; }
