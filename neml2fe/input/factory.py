@@ -202,3 +202,13 @@ def load_model(
 ) -> Model:
     """The model `[Models/name]` of a deck."""
     return load_input(path, overrides, trust).get_model(name)
+
+
+def load_nonlinear_system(
+    path: str | os.PathLike[str],
+    name: str,
+    overrides: Sequence[str] = (),
+    trust: bool = False,
+) -> NonlinearSystem:
+    """The system `[EquationSystems/name]` of a deck."""
+    return load_input(path, overrides, trust).get_equation_system(name)

@@ -51,8 +51,8 @@ def backend(name: str) -> Iterator[None]:
 
 @contextmanager
 def repeated(calls: int) -> Iterator[None]:
-    """Within this context, updates of the same points are called about `calls` times."""
-    token = _calls.set(max(calls, 1))
+    """Within this context, what is called is called about `calls` times; contexts multiply."""
+    token = _calls.set(max(calls, 1) * _calls.get())
     try:
         yield
     finally:

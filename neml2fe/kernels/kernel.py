@@ -25,6 +25,7 @@ from neml2fe.kernels.store import Built
 _PROCESS = os.getpid()
 WORD = 8  # bytes of every number in the description of a call
 THREADS_OF_A_BLOCK = 64
+LAST = -1  # as a stride from step to step: only the last one is stored
 
 
 _recorded: ContextVar[list[Kernel] | None] = ContextVar("neml2fe_kernels", default=None)
@@ -130,6 +131,7 @@ class Kernel:
         steps: int = 0,
         summed: Collection[str] = (),
         over_steps: Collection[str] = (),
+        last: Collection[str] = (),
         carry: Sequence[tuple[int, int]] = (),
         backwards: bool = False,
     ) -> Results:
@@ -137,18 +139,18 @@ class Kernel:
 
         An argument has the shape of one point where it is the same for all points, else
         `(n, *shape)`; or it is a `History`. `like` tells the device. Outputs named in `summed`
-        are added over the points, those in `over_steps` over the steps. `carry`: see
-        `templates/drive.h`.
+        are added over the points, those in `over_steps` over the steps; of those in `last` only
+        the last step that is computed is kept, `(n, *shape)`. `carry`: see `templates/drive.h`.
         """
         common: dict[str, Any] = {"like": like, "steps": steps, "over_steps": over_steps}
-        common |= {"summed": summed, "carry": carry, "backwards": backwards}
+        common |= {"summed": summed, "last": last, "carry": carry, "backwards": backwards}
         found = self._once(n, arguments, settings, **common)
         if self.careful is None or not bool(found.status.any()):
             return found
         again = self.careful(like.device)
         if again is None:
             return found
-        if summed or over_steps:
+        if summed or over_steps or last:
             return again._once(n, arguments, settings, **common)
         failed = found.status.reshape(-1, n).any(0).nonzero().squeeze(-1)
         some = {a.name: self._of_points(a, arguments[a.name], failed) for a in self.source.inputs}
@@ -178,6 +180,7 @@ class Kernel:
         steps: int,
         summed: Collection[str],
         over_steps: Collection[str],
+        last: Collection[str],
         carry: Sequence[tuple[int, int]],
         backwards: bool,
     ) -> Results:
@@ -189,11 +192,12 @@ class Kernel:
         outputs: dict[str, torch.Tensor] = {}
         described, on_gpu = [], device.type == "cuda"
         for a in self.source.outputs:
-            outer = () if steps == 0 or a.name in over_steps else (steps,)
+            outer = () if steps == 0 or a.name in over_steps or a.name in last else (steps,)
             many = on_gpu or a.name not in summed
             out = torch.empty((*outer, *(n,) * many, *a.shape), dtype=self.dtype, device=device)
             outputs[a.name] = out
-            described.append((out.data_ptr(), a.size * many, (out[0].numel() if outer else 0)))
+            step = LAST if steps and a.name in last else out[0].numel() if outer else 0
+            described.append((out.data_ptr(), a.size * many, step))
         shape = (steps, n) if steps else (n,)
         status = torch.zeros(shape, dtype=torch.int64, device=device)
         iterations = torch.zeros_like(status)
@@ -235,10 +239,13 @@ class Kernel:
                 f"'{self.label}': '{array.name}' must have shape {(*outer, *array.shape)} for {n} "
                 f"points, got {tuple(value.shape)}"
             )
-        value = value.to(device=device, dtype=self.dtype).contiguous()
+        value = value.to(device=device, dtype=self.dtype)
+        if not _in_a_row(value, len(array.shape)):
+            value = value.contiguous()
         kept.append(value)
-        step = value.numel() // max(len(value), 1) if over_steps else 0
-        return value.data_ptr(), 0 if shared else array.size, step
+        step = value.stride(0) if over_steps else 0
+        point = 0 if shared else value.stride(len(outer) - 1)
+        return value.data_ptr(), point, step
 
     def _run(
         self,
@@ -267,6 +274,16 @@ class Kernel:
         grid = (-(-n // THREADS_OF_A_BLOCK), 1, 1)
         with torch.cuda.device(device):
             self._on_device[device](grid, (THREADS_OF_A_BLOCK, 1, 1), [place])
+
+
+def _in_a_row(value: torch.Tensor, ndim: int) -> bool:
+    """Whether the numbers of one point, the last `ndim` dimensions, follow each other."""
+    size = 1
+    for k in range(value.ndim - 1, value.ndim - 1 - ndim, -1):
+        if value.shape[k] != 1 and value.stride(k) != size:
+            return False
+        size *= value.shape[k]
+    return True
 
 
 def _threads() -> int:

@@ -11,6 +11,7 @@ import casadi as cs
 from neml2fe.kernels.program import Program, Variable
 
 SOLUTION = "solution"  # the unknowns of all stages
+RESIDUAL, CORRECTION, PROPAGATION = "residual", "correction", "propagation"
 BAR, RATE = "bar:", "rate:"  # before the names of cotangents and of rates
 POINT = (
     "FN_LARGE void point(const V* in, V* out, M live, const Settings* s, I& status, I& iterations)"
@@ -23,7 +24,8 @@ class Request:
 
     `update`: the outputs `of`, the unknowns, and derivatives of each of `tangent_of` by each of
     `wrt`. `vjp`: from inputs, unknowns and cotangents of `of`, the cotangents of `wrt`. `jvp`:
-    from inputs, unknowns and rates of `wrt`, the rates of `of`.
+    from inputs, unknowns and rates of `wrt`, the rates of `of`. `correction`: from inputs and
+    unknowns u of a single stage, its residual r, J^-1 r and J^-1 dr/dx for the inputs x of `wrt`.
     """
 
     kind: str

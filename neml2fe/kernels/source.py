@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from neml2fe.kernels.correction import correction
 from neml2fe.kernels.products import jvp, vjp
 from neml2fe.kernels.program import Program
 from neml2fe.kernels.request import Array, Request
@@ -37,7 +38,7 @@ class Source:
     cuda = host  # the same text: the templates look at __CUDACC__
 
 
-WRITERS = {"update": update, "vjp": vjp, "jvp": jvp}
+WRITERS = {"update": update, "vjp": vjp, "jvp": jvp, "correction": correction}
 
 
 def generate(program: Program, request: Request) -> Source:

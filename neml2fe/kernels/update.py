@@ -54,26 +54,26 @@ def _tangent(
     functions, lines = [], [f"V Z[{nx}][{nu + 1}] = {{}}, D[{ny}][{nx}] = {{}};"]
     for k, stage in enumerate(program.stages):
         residual, at = stage.full_residual, program.firsts[k]
-        text, by_x, by_u = _partials(f"stage{k}_partials", residual, x, U[:at], arguments)
+        text, by_x, by_u = partials(f"stage{k}_partials", residual, x, U[:at], arguments)
         functions.append(text)
         lines += [
             f"{{ Linearised<Stage{k}> J; V m[{len(by_x) + len(by_u) + 1}];",
             "  J.at(in, U);",
-            f"  stage{k}_partials(in, U, m);",
-            *_loop(by_x, f"Z[j][{at} + i] -= m[k];"),
-            *_loop(
+            f"  stage{k}partials(in, U, m);",
+            *loop(by_x, f"Z[j][{at} + i] -= m[k];"),
+            *loop(
                 by_u, f"for (int c = 0; c < {nx}; ++c) Z[c][{at} + i] -= m[k] * Z[c][j];", len(by_x)
             ),
             f"  for (int j = 0; j < {nx}; ++j) "
             f"status = (live & J.apply(Z[j] + {at}, false)) ? I{{}} + NOT_FINITE : status; }}",
         ]
-    text, by_x, by_u = _partials("output_partials", y, x, U, arguments)
+    text, by_x, by_u = partials("output_partials", y, x, U, arguments)
     functions.append(text)
     lines += [
         f"{{ V m[{len(by_x) + len(by_u) + 1}];",
-        "  output_partials(in, U, m);",
-        *_loop(by_x, "D[i][j] = m[k];"),
-        *_loop(by_u, f"for (int c = 0; c < {nx}; ++c) D[i][c] += m[k] * Z[c][j];", len(by_x)),
+        "  outputpartials(in, U, m);",
+        *loop(by_x, "D[i][j] = m[k];"),
+        *loop(by_u, f"for (int c = 0; c < {nx}; ++c) D[i][c] += m[k] * Z[c][j];", len(by_x)),
         "}",
     ]
     arrays, row, place = [], 0, first
@@ -91,7 +91,7 @@ def _tangent(
     return functions, lines, arrays
 
 
-def _partials(
+def partials(
     name: str, y: cs.SX, x: cs.SX, u: cs.SX, arguments: dict[str, cs.SX]
 ) -> tuple[str, Places, Places]:
     """A function for the nonzeros of dy/dx and then dy/du, and their places."""
@@ -105,7 +105,7 @@ def _partials(
     return text, by_x, by_u
 
 
-def _loop(places: Places, statement: str, first: int = 0) -> list[str]:
+def loop(places: Places, statement: str, first: int = 0) -> list[str]:
     """`statement` for every nonzero m[k] in row i and column j; the first one is m[`first`]."""
     if not places:
         return []

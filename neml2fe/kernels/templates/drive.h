@@ -2,7 +2,8 @@
 //
 // Arrays have a stride from point to point and from step to step, in numbers; the numbers of one
 // point follow each other. An input with point stride 0 is the same for all points; an output with
-// point stride 0 is summed over them, and one with step stride 0 over the steps. From step to step
+// point stride 0 is summed over them, one with step stride 0 over the steps, and of one with step
+// stride -1 only the last step that is computed is stored. From step to step
 // `carry` hands numbers on: onto the input `to`, from the output `from`, or from the input
 // -1 - `from`. Backwards, carried numbers are added to what the array holds.
 
@@ -23,6 +24,16 @@ struct Call {  // eight bytes each, as kernel.py writes them
   long long *status, *iterations;
 };
 
+// Histories lie far apart from step to step, beyond what processors fetch ahead by themselves.
+FN void fetch_ahead(const REAL* data, long long point, int size) {
+#ifndef __CUDACC__
+  for (int k = 0; k < W; ++k) {
+    for (int c = 0; c < size; c += 8) __builtin_prefetch(data + k * point + c);
+    __builtin_prefetch(data + k * point + size - 1);
+  }
+#endif
+}
+
 FN void load(const Call& call, long long first, long long step, bool again, V* in) {
   for (int a = 0, at = 0; a < N_IN; at += IN_SIZE[a++]) {
     const Array& x = call.in[a];
@@ -32,6 +43,8 @@ FN void load(const Call& call, long long first, long long step, bool again, V* i
       for (int c = 0; c < IN_SIZE[a]; ++c) in[at + c] = splat(data[c]);
       continue;
     }
+    long long next = call.backwards ? -x.step : x.step;
+    if (x.step) fetch_ahead(data + next + first * x.point, x.point, IN_SIZE[a]);
     for (int k = 0; k < W; ++k) {
       long long i = first + k < call.n_points ? first + k : call.n_points - 1;
       for (int c = 0; c < IN_SIZE[a]; ++c) set_lane(in[at + c], k, data[i * x.point + c]);
@@ -46,9 +59,11 @@ FN void store(const Call& call, long long first, long long step, int lanes, bool
     bool over_steps = y.step == 0 && call.n_steps > 1;
     if (over_steps)
       for (int c = 0; c < OUT_SIZE[a]; ++c) total[at + c] += out[at + c];
-    if (over_steps && !last) continue;
+    if ((over_steps || y.step < 0) && !last) continue;
     const V* value = over_steps ? total + at : out + at;
-    REAL* data = y.data + step * y.step;
+    REAL* data = y.data + (y.step < 0 ? 0 : step * y.step);
+    long long next = call.backwards ? -y.step : y.step;
+    if (y.step > 0 && y.point) fetch_ahead(data + next + first * y.point, y.point, OUT_SIZE[a]);
     for (int k = 0; k < lanes; ++k)
       for (int c = 0; c < OUT_SIZE[a]; ++c) {
         if (y.point)

@@ -1,0 +1,1 @@
+"""Calibration of material parameters against measured histories of specimens."""

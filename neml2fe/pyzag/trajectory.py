@@ -1,0 +1,174 @@
+"""A trajectory as a node of torch's graph, and its adjoint as another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from neml2fe.pyzag.binding import Binding
+from neml2fe.pyzag.chunks import Chunks, Splits
+
+Tensors = Sequence[torch.Tensor]
+
+
+class Engine(Protocol):
+    """Forward, backward and in the direction of changes: `Chunks` says what each means."""
+
+    def forward(self, y0: torch.Tensor, forces: Tensors, n: int) -> tuple[torch.Tensor, Splits]: ...
+
+    def backward(
+        self, y: torch.Tensor, forces: Tensors, y_bar: torch.Tensor, parameters: Tensors
+    ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]: ...
+
+    def tangent(
+        self,
+        y: torch.Tensor,
+        forces: Tensors,
+        parameters: Tensors,
+        y0_rates: torch.Tensor,
+        rates: Sequence[Tensors],
+    ) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a trajectory needs besides tensors. Nothing of it changes with the next run."""
+
+    engine: Engine
+    chunks: Chunks  # for second derivatives
+    binding: Binding
+    n: int
+    n_forces: int
+    report: Callable[[Splits, torch.Tensor], None]
+
+    def split(self, tensors: Tensors) -> tuple[Tensors, Tensors]:
+        return tensors[: self.n_forces], tensors[self.n_forces :]
+
+
+class Trajectory(torch.autograd.Function):
+    """States `(N, S, n)` from y0, forces and parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Run, y0: torch.Tensor, *tensors: torch.Tensor) -> torch.Tensor:
+        forces, _ = run.split(tensors)
+        y, splits = run.engine.forward(y0, forces, run.n)
+        run.report(splits, y)
+        ctx.run = run
+        ctx.save_for_backward(y, *tensors)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, y_bar: torch.Tensor) -> Any:
+        run: Run = ctx.run
+        y, *tensors = ctx.saved_tensors
+        forces, _ = run.split(tensors)
+        wanted = [f for f, needed in zip(forces, ctx.needs_input_grad[2:], strict=False) if needed]
+        y0_bar, *bars = Adjoint.apply(run, y, y_bar, *tensors)
+        of_forces, of_parameters = iter(bars[: len(wanted)]), bars[len(wanted) :]
+        return (
+            None,
+            y0_bar,
+            *(next(of_forces) if f.requires_grad else None for f in forces),
+            *of_parameters,
+        )
+
+
+class Adjoint(torch.autograd.Function):
+    """Cotangents of y0, forces and parameters for those of the states."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, run: Run, y: torch.Tensor, y_bar: torch.Tensor, *tensors: torch.Tensor
+    ) -> Any:
+        forces, parameters = run.split(tensors)
+        with run.binding.bound(parameters):
+            y0_bar, of_forces, of_parameters = run.engine.backward(y, forces, y_bar, parameters)
+        ctx.run = run
+        ctx.save_for_backward(y, y_bar, *tensors)
+        return y0_bar, *of_forces, *of_parameters
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, y0_rate: torch.Tensor, *rates: torch.Tensor) -> Any:
+        run: Run = ctx.run
+        y, y_bar, *tensors = ctx.saved_tensors
+        forces, parameters = run.split(tensors)
+        with run.binding.bound(parameters):
+            of_y, of_y_bar, of_forces, of_parameters = run.chunks.curvature(
+                y, forces, y_bar, parameters, y0_rate, rates
+            )
+        found = iter(of_forces)
+        return (
+            None,
+            of_y,
+            of_y_bar,
+            *(next(found) if f.requires_grad else None for f in forces),
+            *of_parameters,
+        )
+
+
+class Sparse(torch.autograd.Function):
+    """Some components of a trajectory, of which only every k-th state is kept: the others are
+    computed once more for the gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        run: Run,
+        every: int,
+        components: torch.Tensor,
+        y0: torch.Tensor,
+        *tensors: torch.Tensor,
+    ) -> torch.Tensor:
+        forces, _ = run.split(tensors)
+        found = y0.new_empty(run.n, *y0.shape[:-1], len(components))
+        found[0] = y0[..., components]
+        starts, whole = [y0], Splits()
+        for a, b in stretches(run.n, every):
+            y, splits = run.engine.forward(starts[-1], [f[a : b + 1] for f in forces], b - a + 1)
+            found[a + 1 : b + 1] = y[1:, ..., components]
+            starts.append(y[-1].clone())
+            whole = whole.joined(splits, a)
+        run.report(whole, found)
+        ctx.run, ctx.every, ctx.components = run, every, components
+        ctx.save_for_backward(torch.stack(starts[:-1]), *tensors)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, found_bar: torch.Tensor) -> Any:
+        run: Run = ctx.run
+        starts, *tensors = ctx.saved_tensors
+        forces, parameters = run.split(tensors)
+        force_bars = [torch.zeros_like(f) for f in forces if f.requires_grad]
+        parameter_bars = [torch.zeros_like(p) for p in parameters]
+        carried = torch.zeros_like(starts[0])
+        with run.binding.bound(parameters):
+            for k, (a, b) in reversed(list(enumerate(stretches(run.n, ctx.every)))):
+                part = [f.detach()[a : b + 1].requires_grad_(f.requires_grad) for f in forces]
+                y, _ = run.engine.forward(starts[k], part, b - a + 1)
+                y_bar = torch.zeros_like(y)
+                y_bar[1:, ..., ctx.components] = found_bar[a + 1 : b + 1]
+                y_bar[-1] += carried
+                carried, of_forces, of_parameters = run.engine.backward(y, part, y_bar, parameters)
+                for total, bar in zip(force_bars, of_forces, strict=True):
+                    total[a : b + 1] += bar
+                for total, bar in zip(parameter_bars, of_parameters, strict=True):
+                    total += bar
+        carried[..., ctx.components] += found_bar[0]
+        found = iter(force_bars)
+        return (
+            *(None,) * 3,
+            carried,
+            *(next(found) if f.requires_grad else None for f in forces),
+            *parameter_bars,
+        )
+
+
+def stretches(n: int, every: int) -> list[tuple[int, int]]:
+    """First and last states of stretches of `every` steps, the last one perhaps shorter."""
+    return [(a, min(a + every, n - 1)) for a in range(0, n - 1, every)]
