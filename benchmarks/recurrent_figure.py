@@ -30,7 +30,10 @@ def times(report: dict[str, Any], figure: Path) -> None:
     fig, axes = plt.subplots(figsize=(8.0, 1.05 * len(cases) + 1.6), layout="constrained")
     names = []
     for row, case in enumerate(cases):
-        names.append(f"{case['steps']:,} steps\n{case['specimens']} specimens\n{case['kind']}")
+        plural = "s" if case["specimens"] > 1 else ""
+        names.append(
+            f"{case['steps']:,} steps\n{case['specimens']} specimen{plural}\n{case['kind']}"
+        )
         found = [best(case["runs"], code=c, route=r, threads=threads) for c, r in ROUTES]
         bars = [run for run in found if run]
         fastest = min(map(total, bars))
@@ -69,7 +72,7 @@ def memory(runs: list[Run], figure: Path) -> None:
         if route == "march":
             style = "-D"
         else:
-            style, label = styles[chunk], f"{label}, chunk {chunk}"
+            style, label = styles[chunk], f"{label.removesuffix(', chunk')}, chunk {chunk}"
         steps = [run["steps"] for run in same]
         axes.plot(steps, [r["memory_mb"] for r in same], style, color=colour, label=label, ms=4)
     stored = sorted({(run["steps"], run["stored_mb"]) for run in fine})

@@ -41,7 +41,9 @@ _STEP = 1e-11  # of the box: smaller ones are round-off
 
 
 def least_squares(problem: Problem, x: Tensor, monitor: Monitor, stopping: Stopping) -> Outcome:
-    """Search from `x` `(P,)`, quadratically near a good fit; two steps for a linear model.
+    """Search from `x` `(P,)`, quadratically near a good fit.
+
+    A linear model takes one step from within a quarter of the box, and a few from farther.
 
     With noise that is not Gaussian the squares are reweighted at every accepted point, and points
     are accepted by the loss itself. Raises ConvergenceError where the first point fails, or too
@@ -78,13 +80,14 @@ def least_squares(problem: Problem, x: Tensor, monitor: Monitor, stopping: Stopp
                 if failures >= FAILURES:
                     raise too_many_failures(problem, trial, error, here.x) from error
             if gain < 0.25:
-                reach = 0.25 * _length(step)
+                reach = (0.25 if failures else 0.5) * _length(step)
             elif gain > 0.75 and step is not full:
-                reach = min(4.0 * reach, 1.0)
-            if there is None and possible <= _PRECISION * here.size:
-                return monitor.outcome(True, "minimum to the precision of the simulation")
-            if there is None and reach <= _STEP:
-                return monitor.outcome(False, "no step along the gradient lowers the loss")
+                reach = min(2.0 * reach, 1.0)
+            if there is None and not failures:
+                if possible <= _PRECISION * here.size:
+                    return monitor.outcome(True, "minimum to the precision of the simulation")
+                if reach <= _STEP:
+                    return monitor.outcome(False, "no step along the gradient lowers the loss")
         here = there
     return monitor.outcome(False, stop)
 

@@ -108,6 +108,11 @@ class CalibrationProblem:
             return None
         return self.noise.curvature_weights(residuals)
 
+    def specimen_of_residuals(self) -> Tensor:
+        """`(m,)`: the number of the specimen that each residual belongs to."""
+        weights = self.specimens.weights
+        return torch.cat([weights[n].nonzero()[:, 1] for n in self.specimens.measured])
+
     # --- simulation ---------------------------------------------------------------------------
     @torch.no_grad()
     def predict(self, x: Tensor) -> dict[str, Tensor]:

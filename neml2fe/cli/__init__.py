@@ -1,4 +1,4 @@
-"""The command line: `neml2fe run | doctor`."""
+"""The command line: `neml2fe run | calibrate | inspect | compile | syntax | doctor`."""
 
 from neml2fe.cli.main import main
 

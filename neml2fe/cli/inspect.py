@@ -10,6 +10,7 @@ from neml2fe.inspection.graph import graph_of
 from neml2fe.inspection.report import report
 from neml2fe.models import Model
 
+_USERS = ("Materials", "Drivers", "Calibrations")  # sections whose blocks run models
 _CHECKED = ("Tensors", "Models", "EquationSystems", "Solvers", "Data")
 
 
@@ -17,7 +18,7 @@ def inspect(given: argparse.Namespace) -> int:
     """Build everything that is used, and print; the exit code."""
     source = load_input(given.deck, given.set, given.trust)
     models = _chosen(source, given)
-    for section in ("Materials", "Drivers"):
+    for section in _USERS:
         for block in source.deck.blocks(section):
             source.get(section, block.name)
     if given.dot or given.figure:
@@ -45,14 +46,14 @@ def inspect(given: argparse.Namespace) -> int:
 
 
 def _chosen(source: Input, given: argparse.Namespace) -> list[Model]:
-    """The model that is named, else those of drivers and materials, else those that no other
+    """The model that is named, else those of drivers, materials and fits, else those that no other
     model refers to."""
     names = [block.name for block in source.deck.blocks("Models")]
     if given.model is not None:
         if given.model not in names:
             raise InputError(f"no model '{given.model}'{suggest(given.model, names)}", given.deck)
         return [source.get_model(given.model)]
-    users = [b for s in ("Drivers", "Materials") for b in source.deck.blocks(s)]
+    users = [b for s in _USERS for b in source.deck.blocks(s)]
     named = [v for block in users if (v := block.get("model")) is not None]
     if named:
         return list(dict.fromkeys(source.refer("Models", value) for value in named))

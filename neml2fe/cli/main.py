@@ -123,6 +123,34 @@ def _parser() -> argparse.ArgumentParser:
     _add_deck_options(build)
     build.set_defaults(action=_compile)
 
+    fit = commands.add_parser(
+        "calibrate",
+        help="fit parameters of a deck's model to measured histories",
+        description=_CALIBRATE_HELP,
+    )
+    fit.add_argument("deck", help="input file")
+    fit.add_argument(
+        "calibration", nargs="?", help="block of [Calibrations]; may be left out if there is one"
+    )
+    fit.add_argument(
+        "-o", "--output", help="folder for the results (default: results/NAME by the deck)"
+    )
+    _add_deck_options(fit)
+    fit.add_argument(
+        "--resume", action="store_true", help="go on from the best point of the last run"
+    )
+    fit.add_argument(
+        "--max-iterations", type=int, metavar="N", help="iterations of each start, at most"
+    )
+    fit.add_argument(
+        "--check-gradient",
+        action="store_true",
+        help="only compare the gradient of the loss with finite differences",
+    )
+    fit.add_argument("--no-report", action="store_true", help="only the record of the iterations")
+    fit.add_argument("-q", "--quiet", action="store_true", help="no progress table")
+    fit.set_defaults(action=_calibrate)
+
     syntax = commands.add_parser("syntax", help="show the types that decks may name")
     syntax.add_argument("type", nargs="?", help="explain this one")
     syntax.add_argument("--json", action="store_true", help="for programs")
@@ -130,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="show what was found on this machine")
     doctor.set_defaults(action=_doctor)
-    for command in (run, inspect, build, syntax, doctor):
+    for command in (run, inspect, build, fit, syntax, doctor):
         command.add_argument("--traceback", action="store_true", help="show where an error arose")
     return parser
 
@@ -156,6 +184,11 @@ gets kernels of values, of values with tangent, and of the reverse pass. Where a
 brings a sub-batch (slip systems, grains), its shape is known to the run alone, which builds its
 own. The exit code is 1 where something cannot be compiled, which then runs eagerly, and 2 where
 the deck cannot be right."""
+_CALIBRATE_HELP = """Fits the [Parameters] of a deck to its [Specimens] as a block of
+[Calibrations] says, and writes a report. Every iteration is on disk before the next begins, so
+that a fit that was stopped, in whatever way, goes on with --resume. The exit code is 0 where the
+fit converged or nothing more was gained, 1 where it did not or no specimen can be simulated, 2 for
+a deck or data that cannot be right, and 130 after Ctrl-C, which still writes the report."""
 _PETSC_HELP = "PETSc options may follow after --, e.g. neml2fe run plate.i -- -ksp_type cg"
 
 
@@ -175,6 +208,12 @@ def _compile(given: argparse.Namespace, comm: Any) -> int:
     from neml2fe.cli.compile import compile_deck
 
     return compile_deck(given)
+
+
+def _calibrate(given: argparse.Namespace, comm: Any) -> int:
+    from neml2fe.cli.calibrate import calibrate
+
+    return calibrate(given, comm)
 
 
 def _syntax(given: argparse.Namespace, comm: Any) -> int:

@@ -29,17 +29,17 @@ def read_csv_tensor(
     rows of another length than the header, and values that are not finite numbers.
     """
     name = os.fspath(path)
-    header, rows = _read_rows(name)
+    header, rows = read_rows(name)
     columns = [
-        _position(header, column, name)
+        position(header, column, name)
         for column in _choose(header, components, variable, column_names, name)
     ]
-    values = [[_number(row[i], header[i], name, line) for i in columns] for line, row in rows]
+    values = [[number(row[i], header[i], name, line) for i in columns] for line, row in rows]
     tensor = torch.tensor(values, dtype=torch.float64)
     return tensor if len(columns) > 1 else tensor.squeeze(1)
 
 
-def _read_rows(name: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def read_rows(name: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header, and each row with its line number; blank lines are skipped."""
     try:
         with open(name, newline="", encoding="utf-8-sig") as file:
@@ -85,7 +85,8 @@ def _choose(
     return [variable + component for component in components]
 
 
-def _position(header: list[str], column: str, name: str) -> int:
+def position(header: list[str], column: str, name: str) -> int:
+    """The place of a column. Raises `InputError` unless it is there once."""
     if header.count(column) > 1:
         raise InputError(f"the column '{column}' is given twice", f"{name}:1")
     if column not in header:
@@ -93,7 +94,8 @@ def _position(header: list[str], column: str, name: str) -> int:
     return header.index(column)
 
 
-def _number(cell: str, column: str, name: str, line: int) -> float:
+def number(cell: str, column: str, name: str, line: int) -> float:
+    """A cell as a finite number. Raises `InputError`."""
     try:
         value = float(cell)
     except ValueError:

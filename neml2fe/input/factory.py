@@ -13,7 +13,16 @@ import torch
 
 from neml2fe.errors import InputError, suggest
 from neml2fe.implicit import NonlinearSystem
-from neml2fe.input import data, drivers, finite_element, models, simulation, tensors
+from neml2fe.input import (
+    calibration,
+    data,
+    drivers,
+    finite_element,
+    models,
+    simulation,
+    specimens,
+    tensors,
+)
 from neml2fe.input.deck import Block, Deck, FieldValue
 from neml2fe.input.presets import law_blocks, roles
 from neml2fe.input.reader import read_deck
@@ -58,11 +67,26 @@ SECTIONS: dict[str, Section] = {
             else drivers.build_driver
         )(source, block),
     ),
+    "Specimens": Section(lambda: specimens.FIELDS, specimens.build_specimens),
+    "Parameters": Section(
+        lambda: calibration.PARAMETER_FIELDS, calibration.build_parameter, "FitParameter"
+    ),
+    "Calibrations": Section(
+        lambda: calibration.FIELDS, calibration.build_calibration, "Calibration"
+    ),
 }
 
 
 # Sections of which every block takes part in a run, asked for or not.
-MUST_BE_KNOWN = ("Materials", "BoundaryConditions", "Meshes", "Functions")
+MUST_BE_KNOWN = (
+    "Materials",
+    "BoundaryConditions",
+    "Meshes",
+    "Functions",
+    "Specimens",
+    "Parameters",
+    "Calibrations",
+)
 
 
 class Input:

@@ -31,8 +31,52 @@ _RUN = """  [run]
     prescribed_SR2_values = strains
   []
 """
+_SPECIMEN = """[Specimens]
+  [tension]
+    type = CSVSpecimen
+    file = tension.csv
+    variables = 'time strain_11 stress_11'
+    columns = 'Time [s]; Strain [%]; Stress [MPa]'
+    units = 's % MPa'
+  []
+[]
+"""
+_PARAMETER = """[Parameters]
+  [youngs_modulus]
+    type = FitParameter
+    parameter = elasticity.E
+    lower = 1e5
+    upper = 3e5
+  []
+[]
+"""
 
 RUNS: dict[str, str] = {
+    "Specimens/CSVSpecimen": _SPECIMEN,
+    "Specimens/CSVSpecimenList": """
+[Specimens]
+  [tension]
+    type = CSVSpecimenList
+    index = tests.csv
+    variables = 'time strain_11 stress_11'
+    columns = 'Time [s]; Strain [%]; Stress [MPa]'
+    units = 's % MPa'
+    field_names = temperature
+    field_values = 'Temperature [degC]'
+    field_units = degC
+  []
+[]
+""",
+    "Parameters/FitParameter": _PARAMETER,
+    "Calibrations/Calibration": f"""{ELASTICITY}{_SPECIMEN}{_PARAMETER}[Calibrations]
+  [fit]
+    type = Calibration
+    model = elasticity
+    strain = strain
+    sigma = 5
+  []
+[]
+""",
     "Materials/Material": f"""{ELASTICITY}[Materials]
   [steel]
     type = Material

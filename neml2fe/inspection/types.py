@@ -146,7 +146,7 @@ def describe(section: str, kind: str, names: Iterable[str]) -> TypeInfo:
     """A type by its fields: declared as those of models are, in a dataclass or in `documents`."""
     cls = {"Solvers": SOLVERS, "Data": CRYSTALS}.get(section, {}).get(kind)
     doc = TYPES.get(f"{section}/{kind}") or (_doc(cls) if cls else "")
-    group = "Finite elements" if section in _FINITE_ELEMENTS else section
+    group = next((title for title, sections in _SECTIONS.items() if section in sections), section)
     declared = names if isinstance(names, Mapping) else {}
     fields = tuple(
         dict.fromkeys(
@@ -159,7 +159,11 @@ def describe(section: str, kind: str, names: Iterable[str]) -> TypeInfo:
     return TypeInfo(kind, section, group, doc, _source(cls) if cls else "", fields)
 
 
-_FINITE_ELEMENTS = ("Meshes", "Functions", "Materials", "BoundaryConditions")
+# Titles of the groups of other sections, where one has several.
+_SECTIONS = {
+    "Finite elements": ("Meshes", "Functions", "Materials", "BoundaryConditions"),
+    "Calibration": ("Specimens", "Parameters", "Calibrations"),
+}
 
 
 def _field(section: str, kind: str, name: str, cls: Any) -> FieldInfo:

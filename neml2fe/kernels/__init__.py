@@ -11,6 +11,7 @@ from neml2fe.kernels.backend import (
     chosen_backend,
     common_dtype,
     repeated,
+    repetitions,
 )
 from neml2fe.kernels.build import NoCompiler
 from neml2fe.kernels.kernel import History, Kernel, Results, recorded_kernels
@@ -50,6 +51,7 @@ __all__ = [
     "generate",
     "recorded_kernels",
     "repeated",
+    "repetitions",
     "solved",
     "traced",
 ]

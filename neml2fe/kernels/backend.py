@@ -59,6 +59,11 @@ def repeated(calls: int) -> Iterator[None]:
         _calls.reset(token)
 
 
+def repetitions() -> int:
+    """How often what is called now is called, as contexts of `repeated` say."""
+    return _calls.get()
+
+
 def chosen_backend(own: str) -> str:
     """`own`, unless a context or the variable NEML2FE_BACKEND says otherwise."""
     from_context = _chosen.get()

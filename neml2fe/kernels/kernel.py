@@ -134,27 +134,29 @@ class Kernel:
         last: Collection[str] = (),
         carry: Sequence[tuple[int, int]] = (),
         backwards: bool = False,
+        into: Mapping[str, torch.Tensor] | None = None,
     ) -> Results:
         """Map n points, or march them through `steps` steps.
 
         An argument has the shape of one point where it is the same for all points, else
         `(n, *shape)`; or it is a `History`. `like` tells the device. Outputs named in `summed`
         are added over the points, those in `over_steps` over the steps; of those in `last` only
-        the last step that is computed is kept, `(n, *shape)`. `carry`: see `templates/drive.h`.
+        the last step that is computed is kept, `(n, *shape)`. `into` are contiguous tensors that
+        some outputs are written to. `carry`: see `templates/drive.h`.
         """
         common: dict[str, Any] = {"like": like, "steps": steps, "over_steps": over_steps}
         common |= {"summed": summed, "last": last, "carry": carry, "backwards": backwards}
-        found = self._once(n, arguments, settings, **common)
+        found = self._once(n, arguments, settings, **common, into=into or {})
         if self.careful is None or not bool(found.status.any()):
             return found
         again = self.careful(like.device)
         if again is None:
             return found
         if summed or over_steps or last:
-            return again._once(n, arguments, settings, **common)
+            return again._once(n, arguments, settings, **common, into=into or {})
         failed = found.status.reshape(-1, n).any(0).nonzero().squeeze(-1)
         some = {a.name: self._of_points(a, arguments[a.name], failed) for a in self.source.inputs}
-        rest = again._once(len(failed), some, settings, **common)
+        rest = again._once(len(failed), some, settings, **common, into={})
         axis = 1 if steps else 0
         for name, values in rest.arrays.items():
             found.arrays[name].index_copy_(axis, failed, values)
@@ -183,6 +185,7 @@ class Kernel:
         last: Collection[str],
         carry: Sequence[tuple[int, int]],
         backwards: bool,
+        into: Mapping[str, torch.Tensor],
     ) -> Results:
         device = like.device
         kept: list[torch.Tensor] = []  # alive until the kernel has run
@@ -194,12 +197,13 @@ class Kernel:
         for a in self.source.outputs:
             outer = () if steps == 0 or a.name in over_steps or a.name in last else (steps,)
             many = on_gpu or a.name not in summed
-            out = torch.empty((*outer, *(n,) * many, *a.shape), dtype=self.dtype, device=device)
+            shape = (*outer, *(n,) * many, *a.shape)
+            out = self._output(a.name, shape, device, into.get(a.name))
             outputs[a.name] = out
             step = LAST if steps and a.name in last else out[0].numel() if outer else 0
             described.append((out.data_ptr(), a.size * many, step))
-        shape = (steps, n) if steps else (n,)
-        status = torch.zeros(shape, dtype=torch.int64, device=device)
+        points = (steps, n) if steps else (n,)
+        status = torch.zeros(points, dtype=torch.int64, device=device)
         iterations = torch.zeros_like(status)
         if n:
             self._run(
@@ -215,6 +219,22 @@ class Kernel:
             for name in outputs.keys() & set(summed):
                 outputs[name] = outputs[name].sum(outputs[name].ndim - self._ndim(name) - 1)
         return Results(outputs, status, iterations)
+
+    def _output(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        device: torch.device,
+        given: torch.Tensor | None,
+    ) -> torch.Tensor:
+        if given is None:
+            return torch.empty(shape, dtype=self.dtype, device=device)
+        if given.shape != shape or given.dtype != self.dtype or not given.is_contiguous():
+            raise Error(
+                f"'{self.label}': '{name}' is written to a contiguous tensor of shape {shape} and "
+                f"{self.dtype}, got {tuple(given.shape)} and {given.dtype}"
+            )
+        return given
 
     def _ndim(self, name: str) -> int:
         return next(len(a.shape) for a in self.source.outputs if a.name == name)

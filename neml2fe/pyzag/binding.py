@@ -12,43 +12,56 @@ import torch
 
 @dataclass(frozen=True)
 class Binding:
-    """Where the tensors that gradients are wanted of lie in the module: statistical models put
-    another sample there before each call."""
+    """Where parameters lie in modules: statistical models put other samples there before each
+    call. Gradients are wanted of `tensors`; `others` are constant."""
 
     places: list[tuple[dict[str, Any], str, int]]
     tensors: list[torch.Tensor]
+    others: list[tuple[dict[str, Any], str, torch.Tensor, int]]
 
     @classmethod
-    def of(cls, module: object) -> Binding:
-        """Parameters that require a gradient, and the tensors named in `converted_params`."""
-        places: list[tuple[dict[str, Any], str, int]] = []
-        tensors: list[torch.Tensor] = []
+    def of(cls, module: torch.nn.Module, held: Sequence[torch.nn.Module] = ()) -> Binding:
+        """Parameters, and the tensors named in `converted_params` of their module, of `module` and
+        all inside of it. Further ones in `held` are constant."""
+        found = cls([], [], [])
         numbers: dict[int, int] = {}
-        members = module.modules() if isinstance(module, torch.nn.Module) else ()
-        for member in members:
+        own = list(module.modules())
+        for member in (*own, *(m for other in held for m in other.modules())):
             tables: list[tuple[dict[str, Any], list[str]]] = [
                 (member._parameters, list(member._parameters)),
                 (vars(member), list(getattr(member, "converted_params", ()))),
             ]
-            for table, names in tables:
-                for name in names:
-                    tensor = table.get(name)
-                    if not isinstance(tensor, torch.Tensor) or not tensor.requires_grad:
-                        continue
-                    if id(tensor) not in numbers:
-                        numbers[id(tensor)] = len(tensors)
-                        tensors.append(tensor)
-                    places.append((table, name, numbers[id(tensor)]))
-        return cls(places, tensors)
+            for table, name, tensor in ((t, n, t.get(n)) for t, names in tables for n in names):
+                if not isinstance(tensor, torch.Tensor):
+                    continue
+                wanted = tensor.requires_grad and (member in own or id(tensor) in numbers)
+                if not wanted:
+                    found.others.append((table, name, tensor, tensor._version))
+                    continue
+                if id(tensor) not in numbers:
+                    numbers[id(tensor)] = len(found.tensors)
+                    found.tensors.append(tensor)
+                found.places.append((table, name, numbers[id(tensor)]))
+        return found
 
     @contextmanager
     def bound(self, tensors: Sequence[torch.Tensor]) -> Iterator[None]:
-        """Within this context the module has these tensors, in the order of `self.tensors`."""
-        known = [(table, name, table.get(name)) for table, name, _ in self.places]
+        """Within this context the modules have these tensors, in the order of `self.tensors`, and
+        the constant ones. Raises RuntimeError, as torch does for the former, if a constant one was
+        changed in place since."""
+        for _, name, tensor, version in self.others:
+            if tensor._version != version:
+                raise RuntimeError(
+                    f"the parameter '{name}', which a trajectory was computed with, has been "
+                    "modified by an inplace operation before its gradient was asked for"
+                )
+        mine = [(table, name, tensors[number]) for table, name, number in self.places]
+        mine += [(table, name, tensor) for table, name, tensor, _ in self.others]
+        before = [(table, name, table.get(name)) for table, name, _ in mine]
         try:
-            for table, name, number in self.places:
-                table[name] = tensors[number]
+            for table, name, tensor in mine:
+                table[name] = tensor
             yield
         finally:
-            for table, name, value in known:
+            for table, name, value in before:
                 table[name] = value

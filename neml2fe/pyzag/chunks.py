@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from neml2fe.errors import ConvergenceError
+from neml2fe.errors import InputError
 from neml2fe.pyzag.newton import ChunkNewtonRaphson
 from neml2fe.pyzag.predictors import LastStepPredictor, Predictor
 from neml2fe.pyzag.recursion import (
@@ -20,6 +20,28 @@ from neml2fe.pyzag.recursion import (
 from neml2fe.pyzag.steps import StepGenerator
 
 Tensors = Sequence[torch.Tensor]
+
+
+class Engine(Protocol):
+    """A way through time: forward, backward and in the direction of changes, as `Chunks`."""
+
+    @property
+    def func(self) -> NonlinearFunctionOperatorFactory: ...
+
+    def forward(self, y0: torch.Tensor, forces: Tensors, n: int) -> tuple[torch.Tensor, Splits]: ...
+
+    def backward(
+        self, y: torch.Tensor, forces: Tensors, y_bar: torch.Tensor, parameters: Tensors
+    ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]: ...
+
+    def tangent(
+        self,
+        y: torch.Tensor,
+        forces: Tensors,
+        parameters: Tensors,
+        y0_rates: torch.Tensor,
+        rates: Sequence[Tensors],
+    ) -> torch.Tensor: ...
 
 
 @dataclass
@@ -61,12 +83,21 @@ class Chunks:
         y[0] = y0
         splits = Splits()
         separable = self.func.separable(len(y0))
-        alive = torch.arange(len(y0), device=y0.device)
+        alive = torch.isfinite(y0).all(-1).nonzero().squeeze(-1)  # others failed before
         for a, b in self.generator(len(y)):
             block = _Block(self, y, forces, separable, splits)
-            alive = block.solve(a, b, alive, self.predictor.predict(y, a, b - a))
+            alive = block.solve(a, b, alive, self._predicted(y, a, b))
             y[a:b] = self.after(y[a:b])
         return y, splits
+
+    def _predicted(self, y: torch.Tensor, a: int, b: int) -> torch.Tensor:
+        guess = self.predictor.predict(y, a, b - a)
+        if guess.shape != y[a:b].shape:
+            raise InputError(
+                f"{type(self.predictor).__name__}: predicted states {a} to {b - 1} have shape "
+                f"{tuple(guess.shape)}, expected {tuple(y[a:b].shape)}"
+            )
+        return guess
 
     # --- backward ---------------------------------------------------------------------------
     def backward(
@@ -190,8 +221,16 @@ class _Block:
     ) -> torch.Tensor:
         """Newton's method for all steps at once; returns the specimens for which it failed."""
         newton = self.chunks.newton
+        known: dict[int, Callable[[torch.Tensor], Linearised]] = {}
+
+        def evaluate(x: torch.Tensor, active: torch.Tensor) -> Linearised:
+            if len(active) not in known:  # specimens are only ever taken out
+                known.clear()
+                known[len(active)] = self._linearisation(a, b, specimens[active], guess)
+            return known[len(active)](x)
+
         solution = newton.solve(
-            lambda x, active: self._linearised(a, b, x, specimens[active], guess),
+            evaluate,
             lambda correction, propagation: self.chunks.inverse.reduced(propagation).matvec(
                 correction
             ),
@@ -203,27 +242,39 @@ class _Block:
         self.splits.iterations += int(solution.iterations.max())
         return specimens[~solution.converged]
 
-    def _linearised(
-        self, a: int, b: int, x: torch.Tensor, chosen: torch.Tensor, guess: torch.Tensor
-    ) -> Linearised:
+    def _linearisation(
+        self, a: int, b: int, chosen: torch.Tensor, guess: torch.Tensor
+    ) -> Callable[[torch.Tensor], Linearised]:
+        """Of the steps a to b - 1 of some specimens, as a function of their states there."""
         func, start = self.chunks.func, self.y[a - 1 : a]
         forces = [f[a - 1 : b] for f in self.forces]
-        if len(chosen) == self.y.shape[1]:
-            return func.linearised(torch.cat((start, x)), forces)
-        if self.separable:
-            forces = [f[:, chosen] for f in forces]
+        everyone = len(chosen) == self.y.shape[1]
+        if self.separable and not everyone:
+            forces, start = [f[:, chosen] for f in forces], start[:, chosen]
             with func.only(chosen):
-                return func.linearised(torch.cat((start[:, chosen], x)), forces)
-        whole = guess.clone()
-        whole[:, chosen] = x
-        found = func.linearised(torch.cat((start, whole)), forces)
-        return Linearised(
-            found.residual[:, chosen], found.correction[:, chosen], found.propagation[:, chosen]
-        )
+                of_chosen = func.linearisation(forces)
+
+            def alone(x: torch.Tensor) -> Linearised:
+                with func.only(chosen):
+                    return of_chosen(torch.cat((start, x)))
+
+            return alone
+        linearised = func.linearisation(forces)
+        if everyone:
+            return lambda x: linearised(torch.cat((start, x)))
+
+        def of_some(x: torch.Tensor) -> Linearised:
+            whole = guess.clone()
+            whole[:, chosen] = x
+            found = linearised(torch.cat((start, whole)))
+            parts = (found.residual, found.correction, found.propagation)
+            return Linearised(*(part[:, chosen] for part in parts))
+
+        return of_some
 
 
 class _Adjoint:
-    """The backward sweep. States that failed, NaN, have no influence on what came before."""
+    """The backward sweep."""
 
     def __init__(
         self,
@@ -234,8 +285,7 @@ class _Adjoint:
         parameters: Tensors,
     ) -> None:
         self.chunks, self.forces, self.parameters = chunks, forces, parameters
-        self.y_bar, self.failed = y_bar, ~torch.isfinite(y).all(-1)
-        self.y = filled(y.detach(), y_bar)
+        self.y, self.y_bar = y.detach(), y_bar
         self.y0_bar = y_bar[0]
         self.force_bars = [torch.zeros_like(f) for f in forces if f.requires_grad]
         self.parameter_bars = [torch.zeros_like(p) for p in parameters]
@@ -245,45 +295,17 @@ class _Adjoint:
         carried = torch.zeros_like(self.y_bar[0])
         for a, b in reversed(self.chunks.generator(len(self.y))):
             parts, of = window(self.forces, a, b)
-            given, failed = self.y_bar[a:b].clone(), self.failed[a:b, :, None, None]
+            given = self.y_bar[a:b].clone()
             given[-1] -= carried
 
-            def substitute(
-                propagation: torch.Tensor,
-                given: torch.Tensor = given,
-                failed: torch.Tensor = failed,
-            ) -> torch.Tensor:
-                kept = propagation[1:].masked_fill(failed[1:], 0.0)
-                return self.chunks.inverse.reduced(kept).vecmat(given)
+            def substitute(propagation: torch.Tensor, given: torch.Tensor = given) -> torch.Tensor:
+                return self.chunks.inverse.reduced(propagation[1:]).vecmat(given)
 
             w, propagation, bars = self.chunks.func.swept_back(
                 self.y[a - 1 : b], parts, substitute, [*of, *self.parameters]
             )
-            first = propagation[0].masked_fill(failed[0], 0.0)
-            carried = (first.mT @ w[0].unsqueeze(-1)).squeeze(-1)
+            carried = (propagation[0].mT @ w[0].unsqueeze(-1)).squeeze(-1)
             _add(self.force_bars, bars[: len(of)], slice(a - 1, b))
             _add(self.parameter_bars, bars[len(of) :])
             yield a, b, w
         self.y0_bar = self.y_bar[0] - carried
-
-
-def filled(y: torch.Tensor, y_bar: torch.Tensor) -> torch.Tensor:
-    """States `(N, S, n)` with the last one that is known in place of those that failed.
-
-    Raises `ConvergenceError` where a gradient is asked of a failed one.
-    """
-    if bool(torch.isfinite(y.sum())):  # one pass through memory instead of many
-        return y
-    failed = ~torch.isfinite(y).all(-1)
-    wrong = (failed & (y_bar != 0.0).any(-1)).nonzero()
-    if len(wrong):
-        step, specimen = wrong[0].tolist()
-        raise ConvergenceError(
-            f"a gradient is asked of specimen {specimen} at step {step}, which did not converge; "
-            "leave the states of specimens that failed out of the loss (torch.where, not a product "
-            "with zero)"
-        )
-    y = y.clone()
-    for k in range(1, len(y)):
-        y[k] = torch.where(failed[k].unsqueeze(-1), y[k - 1], y[k])
-    return y

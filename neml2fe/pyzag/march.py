@@ -10,10 +10,12 @@ import torch
 
 from neml2fe.implicit import Newton
 from neml2fe.implicit.tracing import GUESS, PARAMETER, UNKNOWNS
-from neml2fe.kernels import BAR, RATE, SOLUTION, Array, History, Request
+from neml2fe.kernels import BAR, RATE, SOLUTION, Array, History, Request, Untraceable
 from neml2fe.material import current_name, is_old
-from neml2fe.pyzag.chunks import Splits, filled
-from neml2fe.pyzag.compiled import AHEAD, OLDER, Inner
+from neml2fe.pyzag.chunks import Splits
+from neml2fe.pyzag.compiled import AHEAD, OLDER
+from neml2fe.pyzag.failures import finite
+from neml2fe.pyzag.inner import Inner
 from neml2fe.pyzag.model import NEML2PyzagModel, together
 
 Tensors = Sequence[torch.Tensor]
@@ -31,11 +33,22 @@ class March:
     newton: Newton
     time: str = "t"
 
-    def prepared(self, forces: Tensors, n_points: int, required: bool) -> bool:
-        """Whether there is a kernel for the forward sweep; raises the reason if `required`."""
+    def prepared(self, forces: Tensors, parameters: Tensors, n_points: int, required: bool) -> str:
+        """Make the kernels, that of the backward sweep too if anything requires a gradient; empty,
+        or the reason why there are none. Raises it if `required`."""
         kernels = self.func.compiled.kernels(together(forces))
         own = "kernel" if required else self.func.backend
-        return kernels.prepared(own, FORWARD, n_points, forces[0].device)
+        requests = [FORWARD]
+        if torch.is_grad_enabled() and (parameters or any(f.requires_grad for f in forces)):
+            requests.append(self._backward_request(self._inner(forces, parameters)[0]))
+        for request in requests:
+            if not kernels.prepared(own, request, n_points, forces[0].device):
+                try:
+                    kernels.kernel(request)
+                except Untraceable as error:
+                    return str(error)
+                return f"{n_points} steps are too few to compile for, or a compiler is missing"
+        return ""
 
     def forward(self, y0: torch.Tensor, forces: Tensors, n: int) -> tuple[torch.Tensor, Splits]:
         """All states, `y0` `(S, n)` first; NaN from the step on in which a specimen failed."""
@@ -52,10 +65,19 @@ class March:
         carry = [*zip(to[GUESS], source, strict=True)]
         carry += [(a, -1 - b) for a, b in zip(to[OLDER], to[GUESS], strict=True)]
         carry += self._carried(to, source)
-        found = kernel(len(y0), arguments, [self.newton], like=y0, steps=n - 1, carry=carry)
-        y = torch.cat((y0.unsqueeze(0), found.arrays[SOLUTION].to(y0.dtype)))
+        y = y0.new_empty(n, *y0.shape)
+        y[0] = y0
+        found = kernel(
+            len(y0),
+            arguments,
+            [self.newton],
+            like=y0,
+            steps=n - 1,
+            carry=carry,
+            into={SOLUTION: y[1:]},
+        )
         splits = Splits(iterations=int(found.iterations.sum(0).max()))
-        if bool(found.status.any()) or not bool(torch.isfinite(y.sum())):
+        if bool(found.status.any()) or not finite(y):
             bad = (found.status != 0) | ~torch.isfinite(y[1:]).all(-1)
             y[1:][bad.cummax(0).values] = torch.nan
             first = bad.to(torch.int64).argmax(0) + 1
@@ -66,10 +88,9 @@ class March:
         self, y: torch.Tensor, forces: Tensors, y_bar: torch.Tensor, parameters: Tensors
     ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         """As `Chunks.backward`."""
-        y = filled(y.detach(), y_bar)
+        y = y.detach()
         inner, of = self._inner(forces, parameters)
-        lagged = self.func.compiled.lagged
-        request = Request("vjp", (UNKNOWNS,), (*lagged, *inner.names))
+        lagged, request = self.func.compiled.lagged, self._backward_request(inner)
         kernel = self.func.compiled.kernels(inner.f).kernel(request)
         arguments = self._at(y, inner.f.detach())
         arguments[BAR + UNKNOWNS] = History(y_bar[1:])
@@ -137,6 +158,9 @@ class March:
         leaves = [f.detach().requires_grad_(f.requires_grad) for f in forces]
         of = [f for f in leaves if f.requires_grad]
         return Inner.of(self.func, leaves, [*of, *parameters]), of
+
+    def _backward_request(self, inner: Inner) -> Request:
+        return Request("vjp", (UNKNOWNS,), (*self.func.compiled.lagged, *inner.names))
 
     def _arguments(self, f: torch.Tensor) -> dict[str, torch.Tensor | History]:
         """Forces and parameters."""

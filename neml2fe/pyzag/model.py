@@ -8,14 +8,15 @@ from contextlib import contextmanager
 
 import torch
 
-from neml2fe.errors import ModelError, suggest
+from neml2fe.errors import InputError, ModelError, suggest
 from neml2fe.implicit import NonlinearSystem
 from neml2fe.implicit.system import unpacked
 from neml2fe.kernels import BACKENDS
 from neml2fe.material import current_name, is_old, split_lag
 from neml2fe.models.derivatives import pointwise_jacobian
 from neml2fe.models.functional import parameter_base_ndims
-from neml2fe.pyzag.compiled import CompiledSystem, Raw, Shapes
+from neml2fe.pyzag.compiled import CompiledSystem, Shapes
+from neml2fe.pyzag.inner import Raw
 from neml2fe.pyzag.operators import DenseBlockJacobian
 from neml2fe.pyzag.recursion import Linearised, NonlinearFunctionOperatorFactory
 
@@ -66,6 +67,11 @@ class NEML2PyzagModel(torch.nn.Module, NonlinearFunctionOperatorFactory):
             parameter.requires_grad_()
             self.register_parameter(name, parameter)
         self._base_ndims = parameter_base_ndims(system.model)
+        self._tables = {
+            full: (system.model.get_submodule(path)._parameters, symbol)
+            for full, _ in system.model.named_parameters()
+            for path, _, symbol in [full.rpartition(".")]
+        }
         self._specimens: torch.Tensor | None = None
         self._state_shapes: Shapes = {n: t.BASE_SHAPE for n, t in system.unknowns.items()}
         given = {current_name(n): t for n, t in system.given.items()}
@@ -112,10 +118,12 @@ class NEML2PyzagModel(torch.nn.Module, NonlinearFunctionOperatorFactory):
 
     @property
     def nstate(self) -> int:
+        """How many numbers a state has."""
         return sum(map(math.prod, self._state_shapes.values()))
 
     @property
     def nforce(self) -> int:
+        """How many numbers the forces of a step have."""
         return sum(map(math.prod, self._force_shapes.values()))
 
     def assemble_state(self, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -149,22 +157,47 @@ class NEML2PyzagModel(torch.nn.Module, NonlinearFunctionOperatorFactory):
         return {**self._state_shapes, **self._force_shapes}
 
     # --- the recursion ------------------------------------------------------------------------
+    def held_modules(self) -> list[torch.nn.Module]:
+        return [self.system.model]
+
+    def check(self, y0: torch.Tensor, forces: Sequence[torch.Tensor]) -> None:
+        given = [("a state", y0.shape[-1], self.nstate, self.svars)]
+        given.append(("the forces", sum(f.shape[-1] for f in forces), self.nforce, self.fvars))
+        for what, got, expected, names in given:
+            if got != expected:
+                raise InputError(
+                    f"'{self.system.model.label}': {what} must be a row of {expected} numbers "
+                    f"({', '.join(names)}), got {got}; assemble_state and assemble_forces make them"
+                )
+        for name, value in self.values().items():
+            if self.varies(name, value) and len(value) not in (1, len(y0)):
+                raise InputError(
+                    f"parameter '{name}' has values for {len(value)} specimens, of which there are "
+                    f"{len(y0)}"
+                )
+            if value.dtype != y0.dtype:
+                raise InputError(
+                    f"parameter '{name}' is of {value.dtype}, the states of {y0.dtype}; use one "
+                    "type for both"
+                )
+
     def separable(self, n_specimens: int) -> bool:
         return True
 
     @contextmanager
     def only(self, specimens: torch.Tensor) -> Iterator[None]:
-        self._specimens = specimens
+        before = self._specimens
+        self._specimens = specimens if before is None else before[specimens]
         try:
             yield
         finally:
-            self._specimens = None
+            self._specimens = before
 
     def values(self) -> Raw:
         """All parameters of the system by full name, as this module has them now; those that
         differ by specimen for the specimens at hand."""
-        own = {full: getattr(self, name) for name, full in self.full_names.items()}
-        values = {**dict(self.system.model.named_parameters()), **own}
+        values = {full: _present(table[symbol]) for full, (table, symbol) in self._tables.items()}
+        values |= {full: getattr(self, name) for name, full in self.full_names.items()}
         if self._specimens is None:
             return values
         return {
@@ -218,9 +251,9 @@ class NEML2PyzagModel(torch.nn.Module, NonlinearFunctionOperatorFactory):
         return residual.unflatten(0, steps), blocks
 
     # --- by kernels, where that pays and can be done -------------------------------------------
-    def linearised(self, x_full: torch.Tensor, forces: Sequence[torch.Tensor]) -> Linearised:
-        found = self.compiled.linearised(x_full, together(forces))
-        return found or super().linearised(x_full, forces)
+    def linearisation(self, forces: Sequence[torch.Tensor]) -> Callable[[torch.Tensor], Linearised]:
+        found = self.compiled.linearisation(together(forces))
+        return found or super().linearisation(forces)
 
     def swept_back(
         self,
@@ -241,6 +274,11 @@ class NEML2PyzagModel(torch.nn.Module, NonlinearFunctionOperatorFactory):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         found = self.compiled.driven(x_full, forces, wrt, rates)
         return found or super().driven(x_full, forces, wrt, rates)
+
+
+def _present(parameter: torch.Tensor | None) -> torch.Tensor:
+    assert parameter is not None
+    return parameter
 
 
 def together(forces: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -268,14 +306,23 @@ def _packed(
         base = shapes[name][len(shapes[name]) - kinds[name] :]
         inner = tuple(value.shape[outer:])
         if value.ndim < outer + kinds[name] or inner[len(inner) - kinds[name] :] != base:
-            batch = "(N, S, " if outer == 2 else "(S, "
+            expected = ", ".join(("N", "S")[2 - outer :] + tuple(map(str, base)))
             raise ModelError(
-                f"{role} '{name}' must have shape {batch}{', '.join(map(str, base))}), possibly "
-                f"with a sub-batch before the last {kinds[name]}, got {tuple(value.shape)}"
+                f"{role} '{name}' must have shape ({expected}), possibly with a sub-batch before "
+                f"the last {kinds[name]}, got {tuple(value.shape)}"
             )
         shapes[name] = inner
     like = next(iter(values.values()))
-    batch = torch.broadcast_shapes(*(v.shape[:outer] for v in values.values()))
+    sizes = {name: tuple(value.shape[:outer]) for name, value in values.items()}
+    batch = tuple(max(s[k] for s in sizes.values()) for k in range(outer))
+    counted = ("steps", "specimens")[2 - outer :]
+    for name, size in sizes.items():
+        for what, got, largest in zip(counted, size, batch, strict=True):
+            if got not in (1, largest):
+                raise ModelError(
+                    f"{role} '{name}' has {got} {what}, others have {largest}: "
+                    f"{', '.join(f'{n} {s}' for n, s in sizes.items())}"
+                )
     rows = [
         values[n].expand(*batch, *shapes[n]).reshape(*batch, math.prod(shapes[n]))
         if n in values

@@ -47,7 +47,7 @@ class ChunkNewtonRaphson:
 
     def __init__(
         self,
-        rtol: float = 1e-6,
+        rtol: float = 1e-8,
         atol: float = 1e-10,
         miter: int = 100,
         throw_on_fail: bool = True,
@@ -82,15 +82,18 @@ class ChunkNewtonRaphson:
         target = torch.zeros_like(x[..., 0])
         here = x
         known: Linearised | None = None
+        # Nothing falls further than round-off lets it, which matters in single precision.
+        eps = torch.finfo(x.dtype).eps
+        round_off, still = 10.0 * eps, max(self.step_tol, eps**0.5)
         for iteration in range(self.miter + 1):
             if not len(active):
                 break
             at = known or evaluate(here, active)
             size = torch.linalg.vector_norm(at.residual, dim=-1)
             if iteration == 0:
-                target = torch.clamp(self.rtol * size, min=self.atol)
+                target = torch.clamp(max(self.rtol, round_off) * size, min=self.atol)
             step = substitute(at.correction, at.propagation[1:])
-            settled = torch.linalg.vector_norm(step, dim=-1) <= self.step_tol * (
+            settled = torch.linalg.vector_norm(step, dim=-1) <= still * (
                 torch.linalg.vector_norm(here, dim=-1) + self.atol
             )
             fine = (size <= self.atol) | (settled & (size <= target[:, active]))
@@ -102,9 +105,11 @@ class ChunkNewtonRaphson:
             best[active] = torch.where(fell, total, best[active])
             broken = ~done & (~usable | ~torch.isfinite(total) | (waited[active] > self.patience))
             going = ~done & ~broken & (iteration < self.miter)
-            converged[active[done]] = True
-            x[:, active[done]] = (here - step)[:, done]
-            active, here, step, total = active[going], here[:, going], step[:, going], total[going]
+            if not bool(going.all()):
+                converged[active[done]] = True
+                x[:, active[done]] = (here - step)[:, done]
+                active, total = active[going], total[going]
+                here, step = here[:, going], step[:, going]
             iterations[active] += 1
             known = None
             if search:
@@ -145,7 +150,7 @@ class ChunkNewtonRaphsonLineSearch(ChunkNewtonRaphson):
 
     def __init__(
         self,
-        rtol: float = 1e-6,
+        rtol: float = 1e-8,
         atol: float = 1e-10,
         miter: int = 100,
         throw_on_fail: bool = True,

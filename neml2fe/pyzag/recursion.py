@@ -13,7 +13,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
+from torch.utils._pytree import tree_leaves
 
+from neml2fe.errors import InputError
 from neml2fe.pyzag.operators import DenseBlockJacobian
 
 
@@ -47,27 +49,60 @@ class NonlinearFunctionOperatorFactory(ABC):
         """The residuals alone, `(m, S, n)`."""
         return self.evaluate_raw(x_full, forces)[0]
 
+    def held_modules(self) -> list[torch.nn.Module]:
+        """Modules whose parameters it uses besides its own."""
+        return []
+
+    def check(self, y0: torch.Tensor, forces: Sequence[torch.Tensor]) -> None:  # noqa: B027
+        """Raise InputError where initial state `(S, n)` and forces `(N, S, n_force)` cannot be
+        right; nothing by default."""
+
+    def _evaluated(
+        self, x_full: torch.Tensor, forces: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, DenseBlockJacobian]:
+        """`evaluate_raw`, whose shapes are checked."""
+        residual, jacobian = self.evaluate_raw(x_full, forces)
+        shape = tuple(x_full[1:].shape)
+        for name, tensor, expected in (
+            ("residuals", residual, shape),
+            ("Jacobian diag", jacobian.diag, (*shape, shape[-1])),
+            ("Jacobian sub", jacobian.sub, (*shape, shape[-1])),
+        ):
+            if tuple(tensor.shape) != expected:
+                raise InputError(
+                    f"{type(self).__name__}.evaluate_raw: the {name} have shape "
+                    f"{tuple(tensor.shape)}, expected {expected} for states of shape "
+                    f"{tuple(x_full.shape)}"
+                )
+        return residual, jacobian
+
     def separable(self, n_specimens: int) -> bool:
         """Whether some of the specimens can be evaluated without the others.
 
-        By default so if no tensor that the module holds has as many rows as there are specimens.
+        By default so if no tensor that the module holds has a dimension of as many entries as
+        there are specimens.
         """
         if not isinstance(self, torch.nn.Module):
             return False
-        return not any(len(t) == n_specimens for t in _tensors(self) if t.ndim)
+        held = tree_leaves([_contents(member) for member in self.modules()])
+        return not any(n_specimens in t.shape for t in held if isinstance(t, torch.Tensor))
 
     def only(self, specimens: torch.Tensor) -> AbstractContextManager[None]:
         """A context in which states and forces are those of some specimens."""
         return nullcontext()
 
-    def linearised(self, x_full: torch.Tensor, forces: Sequence[torch.Tensor]) -> Linearised:
-        """One step of Newton's method for each of m steps."""
-        with torch.no_grad():
-            residual, jacobian = self.evaluate_raw(x_full, forces)
+    def linearisation(self, forces: Sequence[torch.Tensor]) -> Callable[[torch.Tensor], Linearised]:
+        """One step of Newton's method for each of m steps, as a function of `x_full`."""
+
+        @torch.no_grad()
+        def linearised(x_full: torch.Tensor) -> Linearised:
+            residual, jacobian = self._evaluated(x_full, forces)
             right = torch.cat((residual.unsqueeze(-1), jacobian.sub), dim=-1)
             # Without checks: a singular block is not to stop the other specimens.
             found = torch.linalg.solve_ex(jacobian.diag, right)[0]
-        return Linearised(residual, found[..., 0], found[..., 1:])
+            return Linearised(residual, found[..., 0], found[..., 1:])
+
+        return linearised
 
     def swept_back(
         self,
@@ -82,7 +117,7 @@ class NonlinearFunctionOperatorFactory(ABC):
         -R_z^T lambda for the tensors z of `wanted`, among `forces` and parameters.
         """
         with torch.enable_grad():
-            residual, jacobian = self.evaluate_raw(x_full, forces)
+            residual, jacobian = self._evaluated(x_full, forces)
         diag, sub = jacobian.diag.detach(), jacobian.sub.detach()
         propagation = torch.linalg.solve_ex(diag, sub)[0]
         w = substitute(propagation)
@@ -167,10 +202,6 @@ def sum_of_products(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> tor
     return torch.stack([(x * y).sum() for x, y in zip(a, b, strict=True)]).sum()
 
 
-def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    for member in module.modules():
-        found += [t for t in member._parameters.values() if t is not None]
-        found += [t for t in member._buffers.values() if t is not None]
-        found += [t for t in vars(member).values() if isinstance(t, torch.Tensor)]
-    return found
+def _contents(member: torch.nn.Module) -> list[object]:
+    """Attributes, parameters and buffers."""
+    return [v for k, v in vars(member).items() if k != "_modules"]

@@ -27,7 +27,8 @@ class StepGenerator:
 
     def _pairs(self, n: int, first: Sequence[int]) -> list[tuple[int, int]]:
         starts = [1, *(a for a in first if a < n)]
-        starts += range(starts[-1] + self.block_size, n, self.block_size)
+        if all(a < n for a in first):
+            starts += range(starts[-1] + self.block_size, n, self.block_size)
         return list(zip(starts, [*starts[1:], n], strict=True)) if n > 1 else []
 
 

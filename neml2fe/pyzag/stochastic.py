@@ -2,7 +2,8 @@
 
 The names are those of pyzag 2.0.0 (Argonne National Laboratory, MIT licence). Every trainable
 parameter of a module becomes a random variable of two levels: a location and a scale that all
-specimens share, and one value per specimen drawn from them. Inference is Pyro's.
+specimens share, and one value per specimen drawn from them. For what the data say of them see
+`neml2fe.pyzag.inference`.
 
 Give the model parameters of order one (`neml2fe.pyzag.reparametrization`), or use `MapLogNormal`:
 guides and learning rates know nothing of units.
@@ -10,31 +11,16 @@ guides and learning rates know nothing of units.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 import torch
-from rich.progress import Progress
 
 from neml2fe.errors import ConvergenceError, InputError
+from neml2fe.pyzag.pyro_ppl import PyroModule, PyroSample, dist, pyro, pyro_method
 from neml2fe.pyzag.reparametrization import require_plain
-
-try:
-    import pyro
-    import pyro.distributions as dist
-    from pyro.infer import SVI, Predictive, Trace_ELBO
-    from pyro.infer.autoguide import AutoMultivariateNormal, AutoNormal
-    from pyro.infer.autoguide.initialization import init_to_mean
-    from pyro.nn import PyroModule, PyroSample
-    from pyro.optim import ClippedAdam
-    from pyro.poutine.util import prune_subsample_sites
-except ImportError as error:
-    raise InputError(
-        "hierarchical models need pyro-ppl, which is not installed: pip install 'neml2fe[bayes]'"
-    ) from error
 
 
 class ParameterMapper(Protocol):
@@ -162,7 +148,9 @@ class HierarchicalStatisticalModel(PyroModule):
         self.mask: torch.Tensor | bool = True
         self.failures: torch.Tensor | None = None
         reserved = {*dir(self), "top", "bot", "eps", "obs"}
+        self.parameter_mapper = parameter_mapper
         self.top: list[str] = []
+        self.hierarchy: dict[str, list[str]] = {}  # by site of the specimens: the shared ones
         self.bot: list[tuple[torch.nn.Module, str, str]] = []
         sites: dict[torch.nn.Parameter, str] = {}
         for path, module in list(base.named_modules()):
@@ -177,6 +165,7 @@ class HierarchicalStatisticalModel(PyroModule):
                 if parameter not in sites:
                     upper, sites[parameter] = parameter_mapper(self, symbol, parameter, prefix)
                     self.top.extend(upper)
+                    self.hierarchy[sites[parameter]] = upper
                 self.bot.append((module, symbol, sites[parameter]))
             if trainable:
                 module.converted_params = [symbol for symbol, _ in trainable]  # type: ignore
@@ -222,9 +211,7 @@ class HierarchicalStatisticalModel(PyroModule):
         if not args or args[0].dim() != 3:
             raise InputError("the first argument must be a tensor (N, S, n)")
         n, s = args[0].shape[:2]
-        for name in self.top:
-            getattr(self, name)  # outside of the plates: common to all specimens
-        eps: Any = self.eps
+        eps = self.shared()
         ok: list[torch.Tensor] = []  # known once the results are
         with pyro.plate("samples", s, dim=-1):
             for module, symbol, site in self.bot:
@@ -247,13 +234,20 @@ class HierarchicalStatisticalModel(PyroModule):
                     noisy = dist.Normal(computed, eps, validate_args=False)
                     pyro.sample("obs", noisy.to_event(1))
                 else:
-                    there, weight = _present(results, computed, mask, weights)
+                    there, weight = present(results, computed, mask, weights)
                     there = there & (ok[0] & self.mask)[:, None]
                     mean = torch.where(ok[0][:, None], computed, 0.0)
                     noisy = dist.Normal(mean, eps).mask(there).to_event(1)
                     with pyro.poutine.scale(scale=weight):
                         pyro.sample("obs", noisy, obs=torch.where(there, results, 0.0))
         return computed
+
+    @pyro_method
+    def shared(self) -> Any:
+        """Samples what is common to all specimens, outside of the plates; returns the noise."""
+        for name in self.top:
+            getattr(self, name)
+        return self.eps
 
     def _account(self, ok: torch.Tensor, observed: bool) -> None:
         """Keep count of the specimens that are not `ok` (S,)."""
@@ -292,7 +286,7 @@ def _without_failed(ok: list[torch.Tensor], gradient: torch.Tensor) -> torch.Ten
     return torch.where(kept, gradient, 0.0)
 
 
-def _present(
+def present(
     results: torch.Tensor,
     computed: torch.Tensor,
     mask: torch.Tensor | None,
@@ -323,121 +317,3 @@ def _present(
     weights = weights.expand(shape)
     # Pyro takes positive scales only.
     return there & (weights > 0)[..., None], torch.where(weights > 0, weights, 1.0)
-
-
-Draws = dict[str, torch.Tensor]
-
-
-def guide(model: HierarchicalStatisticalModel, scale: float = 0.1, correlated: bool = False) -> Any:
-    """A normal variational distribution of all unknowns, started at the means of the priors.
-
-    Args:
-        model: what it approximates the posterior of.
-        scale: initial standard deviation, in unconstrained coordinates (logarithms of positive
-            unknowns).
-        correlated: `AutoMultivariateNormal` in place of `AutoNormal`, for few specimens: its
-            matrix grows with the square of all their parameters.
-    """
-    family = AutoMultivariateNormal if correlated else AutoNormal
-    return family(model, init_loc_fn=init_to_mean, init_scale=float(scale))
-
-
-def fit(
-    model: HierarchicalStatisticalModel,
-    guide: Any,
-    *args: torch.Tensor,
-    steps: int = 1000,
-    lr: float = 0.02,
-    decay: float = 0.1,
-    particles: int = 1,
-    progress: bool = False,
-    **kwargs: Any,
-) -> list[float]:
-    """Stochastic variational inference (Pyro's SVI with Trace_ELBO); returns the loss by step.
-
-    The guide holds the result, and a second call goes on from there. Pyro's global parameter
-    store is neither read nor changed.
-
-    Args:
-        *args, **kwargs: of the model's `forward`, `results` among them.
-        steps: of Adam with clipped gradients.
-        lr: learning rate at the start; it falls geometrically to `lr * decay`.
-        particles: draws by which each step estimates the loss.
-        progress: whether to show a bar with the loss.
-
-    Raises:
-        InputError: without `results`.
-        ConvergenceError: if the loss is not finite, and as the model's.
-    """
-    if kwargs.get("results") is None:
-        raise InputError("fit needs measured results: fit(model, guide, ..., results=...)")
-    losses: list[float] = []
-    with pyro.get_param_store().scope(), Progress(disable=not progress) as bar:
-        adam = ClippedAdam({"lr": lr, "lrd": decay ** (1 / max(steps, 1))})
-        svi = SVI(model, guide, adam, loss=Trace_ELBO(num_particles=particles))
-        task = bar.add_task("", total=steps)
-        for step in range(steps):
-            losses.append(svi.step(*args, **kwargs))
-            if not math.isfinite(losses[-1]):
-                raise ConvergenceError(
-                    f"the loss of the variational fit is {losses[-1]} at step {step}; try a "
-                    f"smaller lr than {lr} or a guide of a smaller scale"
-                )
-            bar.update(task, advance=1, description=f"loss {losses[-1]:.5g}")
-    return losses
-
-
-def posterior(guide: Any, *args: torch.Tensor, samples: int = 200, **kwargs: Any) -> Draws:
-    """Draws of all unknowns from a fitted guide, by site, (samples, *shape of the site).
-
-    `args` and `kwargs` are those of the fit.
-    """
-    with torch.no_grad(), pyro.get_param_store().scope():
-        traces = [pyro.poutine.trace(guide).get_trace(*args, **kwargs) for _ in range(samples)]
-    sites = [
-        name
-        for name, site in prune_subsample_sites(traces[0]).iter_stochastic_nodes()
-        if not (site["infer"] or {}).get("is_auxiliary")
-    ]
-    return {name: torch.stack([trace.nodes[name]["value"] for trace in traces]) for name in sites}
-
-
-def predict(
-    model: HierarchicalStatisticalModel,
-    draws: Draws,
-    *args: torch.Tensor,
-    levels: Sequence[float] = (0.025, 0.5, 0.975),
-    new_specimens: bool = True,
-    **kwargs: Any,
-) -> torch.Tensor:
-    """Quantiles of observations, noise included, (levels, N, S, n_out).
-
-    Args:
-        draws: from `posterior`.
-        *args, **kwargs: of the model's `forward`, for any number of specimens and rows.
-        levels: probabilities of the quantiles.
-        new_specimens: whether bands are of specimens still unknown, whose parameters are
-            drawn from the hierarchy; else of the specimens of the fit.
-
-    Raises:
-        ConvergenceError: if draws fail and the model has no `update_mask`, or all of a
-            specimen fail. Others are left out, with a warning.
-    """
-    own = {site for _, _, site in model.bot} if new_specimens else set()
-    known = {name: value for name, value in draws.items() if name not in own}
-    with pyro.get_param_store().scope():
-        observed = Predictive(model, known, return_sites=("obs",))(*args, **kwargs)["obs"]
-    failed = observed.isnan().any(-1).any(1)  # (samples, S)
-    if bool(failed.all(0).any()):
-        raise ConvergenceError(f"all draws fail for {model._called(failed.all(0))}")
-    if bool(failed.any()):
-        warnings.warn(
-            f"{int(failed.sum())} of {failed.numel()} simulated histories have failed and are "
-            f"not in the bands: of {model._called(failed.any(0))}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    observed = observed.masked_fill(failed[:, None, :, None], math.nan)
-    probabilities = torch.as_tensor(levels).to(observed)
-    # Row by row: torch's quantiles take a limited number of entries.
-    return torch.stack([row.nanquantile(probabilities, 0) for row in observed.unbind(1)], 1)

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch.autograd.function import once_differentiable
 
+from neml2fe.errors import InputError
+from neml2fe.kernels import repeated
 from neml2fe.pyzag.binding import Binding
-from neml2fe.pyzag.chunks import Chunks, Splits
+from neml2fe.pyzag.chunks import Chunks, Engine, Splits
+from neml2fe.pyzag.failures import backward, curvature
 
 Tensors = Sequence[torch.Tensor]
-
-
-class Engine(Protocol):
-    """Forward, backward and in the direction of changes: `Chunks` says what each means."""
-
-    def forward(self, y0: torch.Tensor, forces: Tensors, n: int) -> tuple[torch.Tensor, Splits]: ...
-
-    def backward(
-        self, y: torch.Tensor, forces: Tensors, y_bar: torch.Tensor, parameters: Tensors
-    ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]: ...
-
-    def tangent(
-        self,
-        y: torch.Tensor,
-        forces: Tensors,
-        parameters: Tensors,
-        y0_rates: torch.Tensor,
-        rates: Sequence[Tensors],
-    ) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +28,13 @@ class Run:
     n: int
     n_forces: int
     report: Callable[[Splits, torch.Tensor], None]
+    calls: int  # repetitions: whether kernels pay is the same for forward and backward
+
+    @contextmanager
+    def restored(self, parameters: Tensors) -> Iterator[None]:
+        """What the run found, parameters and repetitions, for its derivatives."""
+        with self.binding.bound(parameters), repeated(self.calls):
+            yield
 
     def split(self, tensors: Tensors) -> tuple[Tensors, Tensors]:
         return tensors[: self.n_forces], tensors[self.n_forces :]
@@ -85,30 +76,30 @@ class Adjoint(torch.autograd.Function):
         ctx: Any, run: Run, y: torch.Tensor, y_bar: torch.Tensor, *tensors: torch.Tensor
     ) -> Any:
         forces, parameters = run.split(tensors)
-        with run.binding.bound(parameters):
-            y0_bar, of_forces, of_parameters = run.engine.backward(y, forces, y_bar, parameters)
+        with run.restored(parameters):
+            y0_bar, of_forces, of_parameters = backward(run.engine, y, forces, y_bar, parameters)
         ctx.run = run
         ctx.save_for_backward(y, y_bar, *tensors)
         return y0_bar, *of_forces, *of_parameters
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, y0_rate: torch.Tensor, *rates: torch.Tensor) -> Any:
         run: Run = ctx.run
         y, y_bar, *tensors = ctx.saved_tensors
         forces, parameters = run.split(tensors)
-        with run.binding.bound(parameters):
-            of_y, of_y_bar, of_forces, of_parameters = run.chunks.curvature(
-                y, forces, y_bar, parameters, y0_rate, rates
+        with torch.no_grad(), run.restored(parameters):
+            of_y, of_y_bar, of_forces, of_parameters = curvature(
+                run.chunks, y, forces, y_bar, parameters, y0_rate, rates
             )
         found = iter(of_forces)
-        return (
-            None,
+        mine = (
             of_y,
             of_y_bar,
             *(next(found) if f.requires_grad else None for f in forces),
             *of_parameters,
         )
+        message = "trajectories have first and second derivatives"
+        return None, *final(mine, message, y, y_bar, y0_rate, *rates, *tensors)
 
 
 class Sparse(torch.autograd.Function):
@@ -135,11 +126,10 @@ class Sparse(torch.autograd.Function):
             whole = whole.joined(splits, a)
         run.report(whole, found)
         ctx.run, ctx.every, ctx.components = run, every, components
-        ctx.save_for_backward(torch.stack(starts[:-1]), *tensors)
+        ctx.save_for_backward(torch.stack(starts), *tensors)
         return found
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, found_bar: torch.Tensor) -> Any:
         run: Run = ctx.run
         starts, *tensors = ctx.saved_tensors
@@ -147,26 +137,53 @@ class Sparse(torch.autograd.Function):
         force_bars = [torch.zeros_like(f) for f in forces if f.requires_grad]
         parameter_bars = [torch.zeros_like(p) for p in parameters]
         carried = torch.zeros_like(starts[0])
-        with run.binding.bound(parameters):
+        with torch.no_grad(), run.restored(parameters):
             for k, (a, b) in reversed(list(enumerate(stretches(run.n, ctx.every)))):
                 part = [f.detach()[a : b + 1].requires_grad_(f.requires_grad) for f in forces]
                 y, _ = run.engine.forward(starts[k], part, b - a + 1)
                 y_bar = torch.zeros_like(y)
                 y_bar[1:, ..., ctx.components] = found_bar[a + 1 : b + 1]
                 y_bar[-1] += carried
-                carried, of_forces, of_parameters = run.engine.backward(y, part, y_bar, parameters)
+                carried, of_forces, of_parameters = backward(
+                    run.engine, y, part, y_bar, parameters, a
+                )
                 for total, bar in zip(force_bars, of_forces, strict=True):
                     total[a : b + 1] += bar
                 for total, bar in zip(parameter_bars, of_parameters, strict=True):
                     total += bar
-        carried[..., ctx.components] += found_bar[0]
+            carried[..., ctx.components] += found_bar[0]
         found = iter(force_bars)
-        return (
-            *(None,) * 3,
+        mine = (
             carried,
             *(next(found) if f.requires_grad else None for f in forces),
             *parameter_bars,
         )
+        message = "with components or keep_every, trajectories have first derivatives only"
+        return *(None,) * 3, *final(mine, message, found_bar, *tensors)
+
+
+class Final(torch.autograd.Function):
+    """Values without derivatives: who asks for one gets an error, not nothing."""
+
+    @staticmethod
+    def forward(ctx: Any, message: str, n: int, *tensors: torch.Tensor) -> Any:
+        ctx.message = message
+        return tuple(t.clone() for t in tensors[:n])
+
+    @staticmethod
+    def backward(ctx: Any, *_: torch.Tensor) -> Any:
+        raise InputError(f"{ctx.message}; a higher one is asked for")
+
+
+def final(
+    values: Sequence[torch.Tensor | None], message: str, *sources: torch.Tensor
+) -> list[torch.Tensor | None]:
+    """`values`, which depend on `sources` in ways that are not differentiated."""
+    if not torch.is_grad_enabled():
+        return list(values)
+    present = [v for v in values if v is not None]
+    found = iter(Final.apply(message, len(present), *present, *sources))
+    return [None if v is None else next(found) for v in values]
 
 
 def stretches(n: int, every: int) -> list[tuple[int, int]]:

@@ -56,6 +56,9 @@ def test_every_example_builds(
     names += [f"stress_{c}" for c in ("xx", "yy", "zz", "yz", "xz", "xy")]
     rows = [",".join(names), *(",".join([str(k)] * len(names)) for k in range(2))]
     (tmp_path / "history.csv").write_text("\n".join(rows) + "\n")
+    table = ["Time [s],Strain [%],Stress [MPa]", "0,0,0", "1,0.1,200", "2,0.2,300"]
+    (tmp_path / "tension.csv").write_text("\n".join(table) + "\n")
+    (tmp_path / "tests.csv").write_text("name,file,Temperature [degC]\nhot,tension.csv,700\n")
     monkeypatch.chdir(tmp_path)
     inputs = 2  # of networks
     torch.save(Perceptron([inputs, 16, 16, 1]).state_dict(), "weights.pt")

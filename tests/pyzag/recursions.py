@@ -1,18 +1,25 @@
-"""Recursions and ODEs of two states, and the loop over their steps that autograd unrolls."""
+"""Recursions and ODEs of two states, the loop over their steps that autograd unrolls, and decks
+as recursions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
-from ladder import f64, randn
+from ladder import DECKS, f64, randn
 
-from neml2fe.pyzag import ode
+import neml2fe
+from neml2fe.drivers.result import History
+from neml2fe.pyzag import NEML2PyzagModel, ode
 from neml2fe.pyzag.nonlinear import NonlinearFunctionOperatorFactory, NonlinearRecursiveFunction
 from neml2fe.pyzag.operators import DenseBlockJacobian
 
 N, S = 13, 4  # twelve steps of four specimens
 SWAP = f64([[0.0, 1.0], [1.0, 0.0]])
+WITHOUT_BATCH = ("uniaxial_linear",)  # decks of a single specimen
 Forces = Sequence[torch.Tensor]
 
 
@@ -126,3 +133,55 @@ def worst(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> fl
     ]
     assert all(d == d for d in differences), "NaN"
     return max(differences)
+
+
+@dataclass(frozen=True)
+class DeckCase:
+    """A deck of `tests/decks`: its system as a recursion, packed, and its driver's history."""
+
+    model: NEML2PyzagModel
+    y0: torch.Tensor  # (S, n_state)
+    forces: torch.Tensor  # (N, S, n_force)
+    known: dict[str, torch.Tensor]  # unknowns at the steps 1 to N - 1, (N - 1, S, *shape)
+
+
+@cache
+def _history(deck: str, n: int | None) -> tuple[str, History]:
+    """Name of the system, and what the driver finds in the first n steps at tight tolerances."""
+    newton = "Solvers/newton/"
+    source = neml2fe.load_input(
+        DECKS / f"{deck}.i", [f"{newton}abs_tol=1e-11", f"{newton}rel_tol=1e-13"]
+    )
+    driver = source.get_driver("driver").driver
+    driver.prescribed = {name: value[:n] for name, value in driver.prescribed.items()}
+    return source.deck.blocks("EquationSystems")[0].name, driver.run()
+
+
+def deck_case(deck: str, n: int | None = None, backend: str = "eager", **options: Any) -> DeckCase:
+    """The first n steps of a deck's driver."""
+    system, history = _history(deck, n)
+    # Read once more: tests change parameters.
+    fresh = neml2fe.load_nonlinear_system(DECKS / f"{deck}.i", system)
+    model = NEML2PyzagModel(fresh, backend=backend, **options)
+    forces = {v: _stacked([row[v] for row in history.inputs], deck) for v in model.fvars}
+    known = {v: _stacked([row[v] for row in history.outputs[1:]], deck) for v in model.svars}
+    first = {v: history.outputs[0].get(v, torch.zeros_like(known[v][0])) for v in model.svars}
+    packed = model.assemble_state({v: t.detach() for v, t in first.items()})
+    return DeckCase(model, packed, model.assemble_forces(forces), known)
+
+
+def _stacked(rows: list[torch.Tensor], deck: str) -> torch.Tensor:
+    found = torch.stack(rows).detach()
+    return found.unsqueeze(1) if deck in WITHOUT_BATCH else found
+
+
+def cycled(deck: str, n: int, s: int, backend: str = "eager", **options: Any) -> DeckCase:
+    """Strain cycles of s specimens in random directions, into plasticity both ways."""
+    case = deck_case(deck, 2, backend, **options)
+    model = case.model
+    time = torch.linspace(0.0, 1.0, n, dtype=torch.float64)[:, None].expand(n, s)
+    way = randn(s, 6)
+    strain = 0.008 * torch.sin(6.0 * time).unsqueeze(-1) * way / way.norm(dim=-1, keepdim=True)
+    values = {"E": strain, "t": 5.0 * time, "T": 300.0 + 100.0 * time * torch.rand(s).double()}
+    forces = model.assemble_forces({v: values[v] for v in model.fvars})
+    return DeckCase(model, case.y0.new_zeros(s, model.nstate), forces, {})

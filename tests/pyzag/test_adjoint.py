@@ -375,7 +375,7 @@ def test_derivatives_of_too_high_an_order_are_refused(order: int, options: dict)
     y0, f = start()
     y = nonlinear.solve_adjoint(solver_of(recursion), y0, N, f, **options)
     found = loss(y) + (recursion.a**4).sum()
-    with pytest.raises((RuntimeError, InputError), match="differentiable|derivative"):
+    with pytest.raises((RuntimeError, InputError), match=r"differentiable|derivative"):
         for _ in range(order):
             (g,) = torch.autograd.grad(found, recursion.a, create_graph=True)
             found = g.sum()

@@ -15,16 +15,14 @@ pyro = pytest.importorskip("pyro")
 
 from neml2fe.errors import ConvergenceError, InputError, ModelError  # noqa: E402
 from neml2fe.models import VoceIsotropicHardening  # noqa: E402
-from neml2fe.pyzag import stochastic  # noqa: E402
+from neml2fe.pyzag import guides, inference, pyro_ppl, stochastic  # noqa: E402
+from neml2fe.pyzag.guides import HierarchicalGuide  # noqa: E402
+from neml2fe.pyzag.inference import fit, guide, posterior, predict  # noqa: E402
 from neml2fe.pyzag.reparametrization import RangeRescale, Reparameterizer  # noqa: E402
 from neml2fe.pyzag.stochastic import (  # noqa: E402
     HierarchicalStatisticalModel,
     MapLogNormal,
     MapNormal,
-    fit,
-    guide,
-    posterior,
-    predict,
 )
 
 F64 = torch.float64
@@ -266,7 +264,10 @@ def test_shapes_that_do_not_fit(given: dict[str, torch.Tensor], says: str) -> No
         model(times()[..., 0])
 
 
-def test_without_pyro_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("module", [stochastic, inference, guides])
+def test_without_pyro_the_import_says_what_to_install(
+    module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -274,10 +275,11 @@ def test_without_pyro_the_import_says_what_to_install(monkeypatch: pytest.Monkey
             raise ImportError(name)
         return real(name, *args, **kwargs)
 
-    monkeypatch.delitem(sys.modules, stochastic.__name__)
+    for imported in (module, pyro_ppl):
+        monkeypatch.delitem(sys.modules, imported.__name__)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r"pip install 'neml2fe\[bayes\]'"):
-        importlib.import_module(stochastic.__name__)
+        importlib.import_module(module.__name__)
 
 
 # --- inference ------------------------------------------------------------------------
@@ -353,3 +355,91 @@ def test_failed_draws_are_left_out_of_bands_and_told() -> None:
     draws["a_loc"] -= 10.0
     with pytest.raises(ConvergenceError, match="all draws fail for specimens 0, 1"):
         predict(model, draws, times(s=2))
+
+
+# --- the guide with the hierarchy -----------------------------------------------------
+class Line(torch.nn.Module):
+    """y_i(t) = a_i t, and a second parameter without effect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = torch.nn.Parameter(torch.tensor(1.5, dtype=F64))
+        self.idle = torch.nn.Parameter(torch.tensor(4.0, dtype=F64))
+
+    def forward(self, t: torch.Tensor) -> torch.Tensor:
+        return self.a[..., None] * t + 0.0 * self.idle[..., None]
+
+
+def _exact(data: torch.Tensor, there: torch.Tensor) -> dict[str, tuple[float, float]]:
+    """Posterior means and deviations of `Line`, by sums over a grid of loc, scale and eps."""
+    t, y = times()[:, 0, 0, None], torch.where(there, data[..., 0], 0.0)
+    n, tt, ty, yy = there.sum(0), (there * t**2).sum(0), (y * t).sum(0), (y**2).sum(0)
+    axes = ((1.6, 2.4, 81), (0.1, 1.0, 121), (0.03, 0.09, 61))
+    loc, scale, eps = torch.meshgrid(*(torch.linspace(*a, dtype=F64) for a in axes), indexing="ij")
+    log_p = -0.5 * (((loc - 1.5) / 0.45) ** 2 + (scale / 0.45) ** 2 + (eps / 0.2) ** 2)
+    v, e = scale**2, eps**2
+    for i in range(there.shape[1]):  # y_i ~ N(loc t, eps^2 + scale^2 t t^T)
+        r, tr = yy[i] - 2 * loc * ty[i] + loc**2 * tt[i], ty[i] - loc * tt[i]
+        log_p -= 0.5 * (n[i] * e.log() + torch.log1p(v * tt[i] / e))
+        log_p -= 0.5 * (r - v * tr**2 / (e + v * tt[i])) / e
+    p = (log_p - log_p.max()).exp()
+    p /= p.sum()
+    found = {}
+    for name, x in (("a_loc", loc), ("a_scale", scale), ("eps", eps)):
+        mean = (p * x).sum()
+        found[name] = float(mean), float((p * (x - mean) ** 2).sum().sqrt())
+    return found
+
+
+def test_a_linear_hierarchy_has_the_exact_posterior() -> None:
+    torch.manual_seed(3)
+    s = 8
+    a = 2.0 + 0.3 * torch.randn(s, dtype=F64)
+    data = a[:, None] * times(s=s) + 0.05 * torch.randn(N, s, 1, dtype=F64)
+    there = torch.rand(N, s) < 0.8
+    data[~there] = torch.nan
+    model = HierarchicalStatisticalModel(Line(), MapNormal(0.3), 0.2)
+    given = {"results": data, "mask": there}
+    q = HierarchicalGuide(model, times(s=s), **given)
+    losses = torch.tensor(fit(model, q, times(s=s), steps=300, **given)[-100:])
+    assert losses.quantile(0.9) - losses.quantile(0.1) < 5  # log p - log q hardly varies
+    draws = posterior(q, times(s=s), samples=1000, **given)
+    for name, (mean, deviation) in _exact(data, there).items():
+        assert draws[name].mean().item() == pytest.approx(mean, abs=0.25 * deviation)
+        assert draws[name].std().item() == pytest.approx(deviation, rel=0.15)
+    # Of what the data do not see, the posterior is the prior.
+    assert draws["idle_loc"].mean().item() == pytest.approx(4.0, abs=0.25)
+    assert draws["idle_loc"].std().item() == pytest.approx(1.2, rel=0.15)
+
+
+def test_the_hierarchy_of_positive_parameters() -> None:
+    """In logarithms, with three specimens without data, and weights."""
+    data = _data(2.0, 0.3, 0.05)
+    data[:, -3:] = torch.nan
+    mask = torch.isfinite(data)
+    model = HierarchicalStatisticalModel(Slope([1.5]), MapLogNormal(0.3), torch.tensor([0.2]))
+    given = {"results": data, "mask": mask, "weights": torch.full((S,), 0.5, dtype=F64)}
+    q = HierarchicalGuide(model, times(), **given)
+    fit(model, q, times(), steps=100, **given)
+    draws = posterior(q, times(), samples=300, **given)
+    assert {n: tuple(d.shape) for n, d in draws.items()} == {
+        "a": (300, S, 1),
+        "a_loc": (300, 1),
+        "a_scale": (300, 1),
+        "eps": (300, 1),
+    }
+    measured = (data[1:] / times()[1:]).mean(0)[:-3, 0]
+    own = draws["a"][..., 0].mean(0)[:-3]
+    torch.testing.assert_close(own, measured, rtol=0.1, atol=0)
+    assert draws["a_loc"].mean().item() == pytest.approx(measured.log().mean().item(), abs=0.03)
+    assert draws["a_scale"].mean().item() == pytest.approx(measured.log().std().item(), rel=0.3)
+    assert draws["eps"].mean().item() == pytest.approx(0.05, rel=0.2)
+
+
+def test_the_guide_needs_a_mapper_of_location_and_scale() -> None:
+    def mapper(module: Any, name: str, value: torch.Tensor, prefix: str) -> tuple[list[str], str]:
+        return MapNormal(0.1)(module, name, value, prefix)
+
+    model = HierarchicalStatisticalModel(Slope(), mapper, 0.1)
+    with pytest.raises(InputError, match="needs a model with MapNormal or MapLogNormal"):
+        HierarchicalGuide(model, times(), results=times())

@@ -1,0 +1,269 @@
+"""`[Parameters]` and `[Calibrations]` blocks: what a deck says of a fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from neml2fe.calibration.noise import (
+    GaussianNoise,
+    HuberNoise,
+    Noise,
+    RelativeNoise,
+    Sizes,
+    StudentNoise,
+)
+from neml2fe.calibration.parameters import FitParameter, ParameterSet
+from neml2fe.calibration.specimens import Specimens
+from neml2fe.errors import ConvergenceError, Error, suggest
+from neml2fe.implicit import NonlinearSystem
+from neml2fe.input.deck import Block, FieldValue, located
+from neml2fe.input.models import option
+from neml2fe.input.specimens import units_of
+from neml2fe.material import Material
+from neml2fe.models import Model
+from neml2fe.pyzag import controlled_system
+
+if TYPE_CHECKING:
+    from neml2fe.calibration.fit import FitResult, Iteration
+    from neml2fe.calibration.problem import CalibrationProblem
+    from neml2fe.input.factory import Input
+
+# --- [Parameters] ----------------------------------------------------------------------
+PARAMETER_FIELDS: dict[str, tuple[str, ...]] = {
+    "FitParameter": ("parameter", "lower", "upper", "scale", "initial"),
+}
+
+
+def build_parameter(source: Input, block: Block) -> FitParameter:
+    scale, initial, upper = block.get("scale"), block.get("initial"), block.require("upper")
+    start: float | torch.Tensor | None = None
+    if initial is not None:
+        numbers = initial.as_floats()
+        start = torch.tensor(numbers, dtype=torch.float64) if len(numbers) != 1 else numbers[0]
+    with located(block):
+        return FitParameter(
+            block.require("parameter").as_str(),
+            block.require("lower").as_float(),
+            math.inf if upper.as_str() == "inf" else upper.as_float(),
+            scale.as_str() if scale else "linear",
+            start,
+        )
+
+
+# --- [Calibrations] --------------------------------------------------------------------
+@dataclass(frozen=True)
+class Calibration:
+    """A fit as a deck describes it: `problem` simulates, and `fit` minimises."""
+
+    name: str
+    block: Block
+    system: NonlinearSystem
+    specimens: Specimens
+    fitted: list[FitParameter]
+    units: dict[str, str]
+    noise: Noise
+    strain: str | None = None
+    stress: str = "stress"
+    time: str = "t"
+    control: str = "control"
+    prescribed: str = "prescribed"
+    backend: str = "auto"
+    optimiser: str = "least_squares"
+    learning_rate: float | None = None
+    starts: int = 1
+    seed: int = 0
+    max_iterations: int = 200
+    rel_improvement: float = 1e-8
+    patience: int = 20
+    gradient_tolerance: float = 1e-8
+    level: float = 0.95
+
+    def problem(self) -> CalibrationProblem:
+        """Simulates the specimens once. Raises `InputError` where deck, data and model do not
+        fit, `ConvergenceError` if no specimen can be simulated."""
+        from neml2fe.calibration.problem import CalibrationProblem
+
+        names = ("strain", "stress", "time", "control", "prescribed", "backend")
+        options = {name: getattr(self, name) for name in names}
+        with _mistakes_at(self.block):
+            return CalibrationProblem(
+                self.system, self.specimens, self.fitted, self.noise, **options
+            )
+
+    def fit(
+        self,
+        problem: CalibrationProblem,
+        record: Path,
+        resume: bool,
+        on_iteration: Callable[[Iteration], None],
+    ) -> FitResult:
+        """Raises as `calibration.fit` does; `record` is the file that keeps the progress."""
+        from neml2fe.calibration.fit import fit
+
+        names = ("starts", "seed", "max_iterations", "rel_improvement", "patience")
+        options = {n: getattr(self, n) for n in (*names, "gradient_tolerance", "level")}
+        if self.learning_rate is not None:
+            options["lr"] = self.learning_rate
+        with _mistakes_at(self.block):
+            return fit(
+                problem,
+                self.optimiser,
+                record=record,
+                resume=resume,
+                on_iteration=on_iteration,
+                **options,
+            )
+
+
+_NOISES: dict[str, type[Noise]] = {
+    "gaussian": GaussianNoise,
+    "relative": RelativeNoise,
+    "huber": HuberNoise,
+    "student": StudentNoise,
+}
+_SIZES = tuple(dict.fromkeys(f.name for n in _NOISES.values() for f in dataclasses.fields(n)))  # type: ignore[arg-type]
+_PLAIN = {
+    f.name: f.default
+    for f in dataclasses.fields(Calibration)
+    if f.default is not dataclasses.MISSING
+}
+FIELDS: dict[str, tuple[str, ...]] = {
+    "Calibration": (
+        "model",
+        "equation_system",
+        "specimens",
+        "parameters",
+        "noise",
+        "noise_variables",
+        *_SIZES,
+        *_PLAIN,
+    ),
+}
+
+
+def build_calibration(source: Input, block: Block) -> Calibration:
+    """All specimens and parameters of the deck take part unless some are listed."""
+    kinds = typing.get_type_hints(Calibration)
+    given: dict[str, Any] = {}
+    for name in _PLAIN:
+        if value := block.get(name):
+            given[name] = _plain(source, value, kinds[name])
+    tests, fitted = _chosen(source, block, "Specimens"), _chosen(source, block, "Parameters")
+    with located(block):
+        specimens = Specimens.stack([source.get("Specimens", b.name) for b in tests])
+    system, given["strain"] = _system(source, block, specimens, given)
+    parameters = [source.get("Parameters", b.name) for b in fitted]
+    for place, parameter in zip(fitted, parameters, strict=True):
+        with located(place):
+            ParameterSet.of(system.model, [parameter])  # a name or start that cannot be
+    calibration = Calibration(
+        name=block.name,
+        block=block,
+        system=system,
+        specimens=specimens,
+        fitted=parameters,
+        units={name: unit for b in tests for name, unit in units_of(b).items()},
+        noise=_noise(block),
+        **given,
+    )
+    _require_search(block, calibration)
+    return calibration
+
+
+def _plain(source: Input, value: FieldValue, kind: Any) -> Any:
+    chosen = [k for k in typing.get_args(kind) if k is not type(None)] or [kind]
+    return option(source, value, chosen[0])
+
+
+def _chosen(source: Input, block: Block, section: str) -> list[Block]:
+    listed = block.get(section.lower())
+    if listed is None:
+        return source.deck.blocks(section)
+    for name in listed.as_list():
+        source.refer(section, listed, name)
+    return [source.deck.block(section, name) for name in listed.as_list()]
+
+
+def _system(
+    source: Input, block: Block, specimens: Specimens, names: dict[str, Any]
+) -> tuple[NonlinearSystem, str | None]:
+    """The system of one step under mixed control, and the name of its strain."""
+    model, system = block.get("model"), block.get("equation_system")
+    if (model is None) == (system is None):
+        raise block.error("give either a 'model' or an 'equation_system'")
+    if system is not None:
+        return source.refer("EquationSystems", system), names.get("strain")
+    assert model is not None
+    law: Model = source.refer("Models", model)
+    stress = names.get("stress", "stress")
+    observed = [name for name in specimens.measured if name not in ("strain", "stress")]
+    with located(block):
+        strain = Material(law, names.get("strain"), stress).strain
+        control = [names.get(name, name) for name in ("control", "prescribed")]
+        return controlled_system(law, strain, stress, observed, *control), strain
+
+
+def _noise(block: Block) -> Noise:
+    chosen = block.get("noise")
+    kind = chosen.as_str() if chosen else "gaussian"
+    if chosen and kind not in _NOISES:
+        raise chosen.error(f"no noise '{kind}'{suggest(kind, _NOISES)}")
+    cls = _NOISES[kind]
+    own = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    given: dict[str, Sizes] = {}
+    for name in _SIZES:
+        value = block.get(name)
+        if value is not None and name not in own:
+            raise value.error(f"noise = {kind} has no '{name}'; it has {', '.join(own)}")
+        if value is not None:
+            by_variable = "Sizes" in str(own[name].type) and block.get("noise_variables")
+            given[name] = _sizes(value, by_variable) if by_variable else value.as_float()
+        elif name in own and own[name].default is dataclasses.MISSING:
+            block.require(name)
+    with located(block):
+        return cls(**given)
+
+
+def _sizes(value: FieldValue, variables: FieldValue) -> dict[str, float]:
+    numbers, names = value.as_floats(), variables.as_list()
+    if len(numbers) != len(names):
+        raise value.error(f"{len(numbers)} values for the {len(names)} of 'noise_variables'")
+    return dict(zip(names, numbers, strict=True))
+
+
+def _require_search(block: Block, calibration: Calibration) -> None:
+    """Refuses what `fit` would refuse later, after the first simulations."""
+    from neml2fe.calibration.fit import optimisers
+    from neml2fe.calibration.interface import Stopping
+
+    if (value := block.get("optimiser")) and value.as_str().lower() not in optimisers():
+        name = value.as_str()
+        raise value.error(f"no optimiser '{name}'{suggest(name.lower(), optimisers())}")
+    with located(block):
+        Stopping(
+            calibration.max_iterations,
+            calibration.rel_improvement,
+            calibration.patience,
+            calibration.gradient_tolerance,
+        )
+
+
+@contextmanager
+def _mistakes_at(block: Block) -> Iterator[None]:
+    """Gives errors the place of `block`, except for a simulation that does not converge."""
+    try:
+        yield
+    except ConvergenceError:
+        raise
+    except Error as error:
+        error.location = error.location or block.location
+        raise
