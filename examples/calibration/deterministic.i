@@ -1,7 +1,7 @@
 # Fit of the steel in `model.i` to 25 tension tests, from a start 20 % off.
 #
-#   python examples/calibration/deterministic.py      # specimens differ: takes that into account
-#   neml2fe calibrate examples/calibration/deterministic.i      # least squares, shown live
+#   neml2fe calibrate examples/calibration/deterministic.i
+#   python examples/calibration/deterministic.py FOLDER      # the same, beside the true values
 #
 # The truth is known: the values in model.i. Signs of the 20 % alternate (A, B, C and every table).
 # Poisson's ratio is fitted too, to see the warning: axial curves cannot tell it.
@@ -27,18 +27,21 @@
     initial = -7.8
     lower = -10
     upper = -4
+    scatter = estimate
   []
   [B]
     parameter = 'B.value'
     initial = -2.4
     lower = -5
     upper = -1.5
+    scatter = estimate
   []
   [C]
     parameter = 'C.value'
     initial = -6.84
     lower = -7
     upper = -4.5
+    scatter = estimate
   []
   [saturation]
     parameter = 'saturation.ordinate'
@@ -46,6 +49,7 @@
     lower = 40
     upper = 800
     scale = log
+    scatter = estimate
   []
   [hardening_rate]
     parameter = 'hardening_rate.ordinate'
@@ -53,6 +57,7 @@
     lower = 3
     upper = 40
     scale = log
+    scatter = estimate
   []
   [poisson]
     parameter = 'elasticity.nu.value'

@@ -33,7 +33,9 @@ from neml2fe.pyzag.nonlinear import RecursiveNonlinearEquationSolver, solve_adjo
 from neml2fe.pyzag.stochastic import HierarchicalStatisticalModel, MapNormal
 
 PRIOR = 0.1  # width of the priors, as a share of the first guess
-OFF = 0.1  # how far the first guess is off at most
+# How far the first guess is off at most: of A, B and C, and of the tables. From a guess with the
+# wrong threshold, a specimen may end on the wrong side of it.
+OFF, OFF_TABLES = 0.03, 0.1
 LEVEL = 0.95
 UNITS = {"stress": "MPa", "temperature": "K", "rate": "1/s"}
 
@@ -111,7 +113,8 @@ def run(
     with torch.no_grad():
         for short in names:
             guess = tests.get_parameter(f"steel.{short}")
-            guess *= 1.0 + OFF * (2.0 * torch.rand_like(guess) - 1.0)
+            off = OFF_TABLES if guess.ndim else OFF
+            guess *= 1.0 + off * (2.0 * torch.rand_like(guess) - 1.0)
     model = HierarchicalStatisticalModel(
         tests, MapNormal(PRIOR), noise_prior=10.0, update_mask=True, names=data.names
     )

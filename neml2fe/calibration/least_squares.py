@@ -37,6 +37,7 @@ Array = NDArray[np.float64]
 
 _REACH = 0.25  # of the box, for the first step
 _PRECISION = 1e-10  # of the loss: less may be lost in the tolerances of a simulation
+_NOTHING = 1e-10  # of the largest influence on the residuals
 _STEP = 1e-11  # of the box: smaller ones are round-off
 
 
@@ -116,6 +117,8 @@ class _Point:
         factor = torch.linalg.qr(torch.cat([jacobian, residuals[:, None]], -1), mode="r").R.numpy()
         n = jacobian.shape[1]
         norms = np.linalg.norm(factor[:n, :n], axis=0)
+        # What has no influence but round-off stays where it is.
+        factor[:, :n][:, norms <= _NOTHING * norms.max()] = 0.0
         return cls(
             x=x.detach().clone(),
             loss=loss,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -194,7 +195,8 @@ class CalibrationProblem:
 
     def _leave_out_failed(self) -> None:
         """Try all specimens once; from then on a failure is an error."""
-        with torch.no_grad(), self._at(self.parameters.x0):
+        with torch.no_grad(), self._at(self.parameters.x0), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `flagged` says it
             nonlinear.solve(self.solver, self._start, len(self._forces), self._forces)
         failed, names = self.solver.outcome.failed, self.specimens.names
         self.flagged = {

@@ -164,6 +164,8 @@ def _print_result(problem: CalibrationProblem, result: FitResult) -> None:
         for row in parameter_rows(result, problem.parameters)
     ]
     print("\n".join(["", *aligned(rows, header, right=".rrrr"), ""]))
+    for name, size in getattr(getattr(result, "estimate", None), "scatter", {}).items():
+        print(f"scatter of {name} between specimens: {size:.2g} of its value")
     print(f"loss {result.loss:.6g}, {ending(result)}")
     if known is not None:
         for name, why in known.not_identifiable.items():

@@ -7,7 +7,7 @@ import math
 import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from neml2fe.calibration.noise import (
     StudentNoise,
 )
 from neml2fe.calibration.parameters import FitParameter, ParameterSet
+from neml2fe.calibration.scatter import Scatter
 from neml2fe.calibration.specimens import Specimens
 from neml2fe.errors import ConvergenceError, Error, suggest
 from neml2fe.implicit import NonlinearSystem
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 # --- [Parameters] ----------------------------------------------------------------------
 PARAMETER_FIELDS: dict[str, tuple[str, ...]] = {
-    "FitParameter": ("parameter", "lower", "upper", "scale", "initial"),
+    "FitParameter": ("parameter", "lower", "upper", "scale", "initial", "scatter"),
 }
 
 
@@ -77,6 +78,7 @@ class Calibration:
     control: str = "control"
     prescribed: str = "prescribed"
     backend: str = "auto"
+    scatter: Scatter = field(default_factory=dict)
     optimiser: str = "least_squares"
     learning_rate: float | None = None
     starts: int = 1
@@ -108,20 +110,17 @@ class Calibration:
     ) -> FitResult:
         """Raises as `calibration.fit` does; `record` is the file that keeps the progress."""
         from neml2fe.calibration.fit import fit
+        from neml2fe.calibration.scatter import fit_with_scatter
 
         names = ("starts", "seed", "max_iterations", "rel_improvement", "patience")
         options = {n: getattr(self, n) for n in (*names, "gradient_tolerance", "level")}
         if self.learning_rate is not None:
             options["lr"] = self.learning_rate
         with _mistakes_at(self.block):
-            return fit(
-                problem,
-                self.optimiser,
-                record=record,
-                resume=resume,
-                on_iteration=on_iteration,
-                **options,
-            )
+            options |= {"record": record, "resume": resume, "on_iteration": on_iteration}
+            if self.scatter:
+                return fit_with_scatter(problem, self.scatter, optimiser=self.optimiser, **options)
+            return fit(problem, self.optimiser, **options)
 
 
 _NOISES: dict[str, type[Noise]] = {
@@ -134,7 +133,7 @@ _SIZES = tuple(dict.fromkeys(f.name for n in _NOISES.values() for f in dataclass
 _PLAIN = {
     f.name: f.default
     for f in dataclasses.fields(Calibration)
-    if f.default is not dataclasses.MISSING
+    if f.default is not dataclasses.MISSING  # not scatter: it stands with the parameters
 }
 FIELDS: dict[str, tuple[str, ...]] = {
     "Calibration": (
@@ -173,10 +172,18 @@ def build_calibration(source: Input, block: Block) -> Calibration:
         fitted=parameters,
         units={name: unit for b in tests for name, unit in units_of(b).items()},
         noise=_noise(block),
+        scatter={
+            b.require("parameter").as_str(): _scatter(v) for b in fitted if (v := b.get("scatter"))
+        },
         **given,
     )
     _require_search(block, calibration)
     return calibration
+
+
+def _scatter(value: FieldValue) -> float | None:
+    """Standard deviation between specimens as a share of the parameter; None: to be estimated."""
+    return None if value.as_str() == "estimate" else value.as_float()
 
 
 def _plain(source: Input, value: FieldValue, kind: Any) -> Any:

@@ -28,12 +28,12 @@ from neml2fe.kernels import (
 from neml2fe.kernels.request import CORRECTION, PROPAGATION, RESIDUAL
 from neml2fe.material import current_name, is_old, lags
 from neml2fe.pyzag.inner import Inner, Raw
+from neml2fe.pyzag.packing import Shapes
 from neml2fe.pyzag.recursion import Linearised
 
 if TYPE_CHECKING:
     from neml2fe.pyzag.model import NEML2PyzagModel
 
-Shapes = dict[str, tuple[int, ...]]
 OLDER, AHEAD = "older:", "ahead:"  # the solution before the last one; how far to extrapolate
 Sweep = tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]
 

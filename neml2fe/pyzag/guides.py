@@ -15,8 +15,9 @@ from typing import Any
 import torch
 
 from neml2fe.errors import InputError
+from neml2fe.pyzag.present import present
 from neml2fe.pyzag.pyro_ppl import PyroModule, dist, pyro
-from neml2fe.pyzag.stochastic import HierarchicalStatisticalModel, MapLogNormal, MapNormal, present
+from neml2fe.pyzag.stochastic import HierarchicalStatisticalModel, MapLogNormal, MapNormal
 
 FLOOR = 0.01  # least precision of a specimen's own data at the start, of that of the prior
 POPULATION = 50  # steps of expectation maximisation for the start
@@ -44,7 +45,9 @@ class HierarchicalGuide(PyroModule):
         model: what it approximates the posterior of.
         *args, results, weights, mask, **kwargs: as of the fit. Results of `base` that are not
             finite only make steps to the start shorter; an exception of `base` ends all.
-        spread: scales that the search for the start begins with, of those of their priors.
+        spread: scales, of those of their priors, that the search for the start holds for the first
+            half of its iterations. So small that all specimens first find what they share: one
+            alone may find another minimum.
         iterations: of that search.
 
     Raises:
@@ -58,8 +61,8 @@ class HierarchicalGuide(PyroModule):
         results: torch.Tensor,
         weights: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
-        spread: float = 0.2,
-        iterations: int = 25,
+        spread: float = 0.05,
+        iterations: int = 30,
         **kwargs: Any,
     ) -> None:
         super().__init__()
@@ -87,8 +90,7 @@ class HierarchicalGuide(PyroModule):
             return torch.where(there, root * (computed - results), 0.0).transpose(0, 1)
 
         start = own.new_zeros(s, d)
-        precision, m, noise = _start(residuals, start, self._noise, spread, iterations)
-        scale = torch.full_like(own, spread)
+        precision, m, scale, noise = _start(residuals, start, self._noise, spread, iterations)
         scale, informed = _population(precision, precision @ m[..., None], scale, POPULATION)
         widths = torch.cat([scale, (noise / self._noise).reshape(-1)])
         centre = widths + (-torch.expm1(-widths)).log()  # inverse of softplus
@@ -227,15 +229,16 @@ def _start(
     noise: torch.Tensor,
     spread: float,
     iterations: int,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """The alternating algorithm of Lindstrom and Bates (1990) for nonlinear mixed effects.
 
-    Each iteration linearises the results, estimates the population from that, and takes a
-    Levenberg-Marquardt step for each specimen with the population as prior. `residuals` maps
+    Each iteration linearises the results, estimates the population from that, its scales from half
+    of the iterations on, and takes a Levenberg-Marquardt step for each specimen with the
+    population as prior. `residuals` maps
     u (S, D) to (S, N, n_out); `noise` () or (n_out,) is where its estimate starts.
 
-    Returns the normal likelihoods of the specimens, precision (S, D, D) and mean (S, D), and the
-    noise.
+    Returns the normal likelihoods of the specimens, precision (S, D, D) and mean (S, D), the
+    scales (D,) and the noise.
     """
     eye = torch.eye(u.shape[1]).to(u)
     least = 1e-3 * noise
@@ -252,7 +255,8 @@ def _start(
         if iteration == iterations:
             break
         pull = precision @ m[..., None]
-        scale, _ = _population(precision, pull, scale, 1)
+        if iteration >= iterations // 2:
+            scale, _ = _population(precision, pull, scale, 1)
         _, loc = _locations(precision, pull, scale)
         gradient = slope + (u - loc) / scale**2
         matrix = precision + torch.diag(scale**-2)
@@ -264,7 +268,7 @@ def _start(
         better = (after < before)[:, None]  # not if NaN
         u, r = torch.where(better, u + step, u), torch.where(better[..., None], trial, r)
         damping = torch.where(better, damping / 10, damping * 10).clamp(1e-9, 1e9)
-    return precision, m, noise
+    return precision, m, scale, noise
 
 
 def _population(

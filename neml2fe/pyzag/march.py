@@ -16,7 +16,8 @@ from neml2fe.pyzag.chunks import Splits
 from neml2fe.pyzag.compiled import AHEAD, OLDER
 from neml2fe.pyzag.failures import finite
 from neml2fe.pyzag.inner import Inner
-from neml2fe.pyzag.model import NEML2PyzagModel, together
+from neml2fe.pyzag.model import NEML2PyzagModel
+from neml2fe.pyzag.packing import together
 
 Tensors = Sequence[torch.Tensor]
 FORWARD = Request("update", ())

@@ -15,9 +15,10 @@ from neml2fe.kernels import BACKENDS
 from neml2fe.material import current_name, is_old, split_lag
 from neml2fe.models.derivatives import pointwise_jacobian
 from neml2fe.models.functional import parameter_base_ndims
-from neml2fe.pyzag.compiled import CompiledSystem, Shapes
+from neml2fe.pyzag.compiled import CompiledSystem
 from neml2fe.pyzag.inner import Raw
 from neml2fe.pyzag.operators import DenseBlockJacobian
+from neml2fe.pyzag.packing import Shapes, packed, together
 from neml2fe.pyzag.recursion import Linearised, NonlinearFunctionOperatorFactory
 
 
@@ -130,18 +131,18 @@ class NEML2PyzagModel(torch.nn.Module, NonlinearFunctionOperatorFactory):
         """Unknowns by name, `(S, *sub_batch, *base)`, as rows `(S, nstate)`; those that are not
         given are zero."""
         kinds = {n: t.base_ndim() for n, t in self.system.unknowns.items()}
-        packed, shapes = _packed("state", values, kinds, dict(self._state_shapes), 1, True)
+        rows, shapes = packed("state", values, kinds, dict(self._state_shapes), 1, True)
         self._state_shapes = shapes
-        return packed
+        return rows
 
     def assemble_forces(self, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Driving forces by name, `(N, S, *sub_batch, *base)`, as rows `(N, S, nforce)`; those
         given for one specimen, `(N, 1, ...)`, hold for all."""
         given = {current_name(n): t.base_ndim() for n, t in self.system.given.items()}
         kinds = {n: given[n] for n in self.fvars}
-        packed, shapes = _packed("force", values, kinds, dict(self._force_shapes), 2, False)
+        rows, shapes = packed("force", values, kinds, dict(self._force_shapes), 2, False)
         self._force_shapes = shapes
-        return packed
+        return rows
 
     def split_state(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Rows `(*batch, nstate)` as unknowns by name, `(*batch, *sub_batch, *base)`."""
@@ -279,54 +280,3 @@ class NEML2PyzagModel(torch.nn.Module, NonlinearFunctionOperatorFactory):
 def _present(parameter: torch.Tensor | None) -> torch.Tensor:
     assert parameter is not None
     return parameter
-
-
-def together(forces: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Forces given in several tensors, in the order of `fvars`, as one."""
-    return forces[0] if len(forces) == 1 else torch.cat(list(forces), dim=-1)
-
-
-def _packed(
-    role: str,
-    values: Mapping[str, torch.Tensor],
-    kinds: Mapping[str, int],
-    shapes: Shapes,
-    outer: int,
-    default_zero: bool,
-) -> tuple[torch.Tensor, Shapes]:
-    """Rows `(*batch, n)` of tensors `(*batch, *shape)` with `outer` batch dimensions, and the
-    shapes; `kinds` holds the number of base dimensions."""
-    for name in values:
-        if name not in kinds:
-            raise ModelError(f"there is no {role} '{name}'{suggest(name, kinds)}")
-    missing = [n for n in kinds if n not in values]
-    if missing and not (default_zero and values):
-        raise ModelError(f"the {role} {', '.join(map(repr, missing))} is missing")
-    for name, value in values.items():
-        base = shapes[name][len(shapes[name]) - kinds[name] :]
-        inner = tuple(value.shape[outer:])
-        if value.ndim < outer + kinds[name] or inner[len(inner) - kinds[name] :] != base:
-            expected = ", ".join(("N", "S")[2 - outer :] + tuple(map(str, base)))
-            raise ModelError(
-                f"{role} '{name}' must have shape ({expected}), possibly with a sub-batch before "
-                f"the last {kinds[name]}, got {tuple(value.shape)}"
-            )
-        shapes[name] = inner
-    like = next(iter(values.values()))
-    sizes = {name: tuple(value.shape[:outer]) for name, value in values.items()}
-    batch = tuple(max(s[k] for s in sizes.values()) for k in range(outer))
-    counted = ("steps", "specimens")[2 - outer :]
-    for name, size in sizes.items():
-        for what, got, largest in zip(counted, size, batch, strict=True):
-            if got not in (1, largest):
-                raise ModelError(
-                    f"{role} '{name}' has {got} {what}, others have {largest}: "
-                    f"{', '.join(f'{n} {s}' for n, s in sizes.items())}"
-                )
-    rows = [
-        values[n].expand(*batch, *shapes[n]).reshape(*batch, math.prod(shapes[n]))
-        if n in values
-        else like.new_zeros(*batch, math.prod(shapes[n]))
-        for n in kinds
-    ]
-    return torch.cat(rows, dim=-1), shapes

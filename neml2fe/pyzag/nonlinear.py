@@ -95,7 +95,7 @@ def sensitivities(
     change of each of them. One linear solution a step, whatever the number of iterations before.
     """
     if any(not p.requires_grad for p in parameters):
-        raise InputError("sensitivities: a parameter is frozen; give it requires_grad_() before")
+        raise InputError("sensitivities: a parameter requires no gradient (it is frozen)")
     with repeated(len(y)):
         engine, _ = solver.engine(y[0], len(y), forces, parameters)
         zero = y.new_zeros(*y.shape[1:], len(rates))

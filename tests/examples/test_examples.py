@@ -157,4 +157,7 @@ def test_every_example_is_tested() -> None:
         "material_point/finite_strain_plasticity.i",
         "material_point/finite_strain_rubber.i",
         "perforated_plate/plate.i",
+        "calibration_quick/fit.i",  # tests/e2e/test_calibrate.py
+        "calibration/model.i",  # tests/e2e/test_example_*.py
+        "calibration/deterministic.i",
     }

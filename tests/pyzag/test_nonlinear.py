@@ -180,8 +180,13 @@ def test_a_restart_of_another_shape_is_an_error() -> None:
     for known in (randn(0, S, 2), randn(N + 1, S, 2), randn(3, S + 1, 2), randn(3, S, 3)):
         with pytest.raises(InputError, match="restart"):
             nonlinear.solve(solver_of(), y0, N, f, restart=known)
-    with pytest.raises(InputError, match="components"):
-        nonlinear.solve_adjoint(solver_of(), y0, N, f, restart=randn(3, S, 2), components=[0])
+
+
+def test_components_of_a_restart() -> None:
+    y0, f = start()
+    y = nonlinear.solve(solver_of(), y0, N, f)
+    some = nonlinear.solve_adjoint(solver_of(), y0, N, f, restart=y[:4], components=[1])
+    torch.testing.assert_close(some, y[..., 1:], rtol=1e-12, atol=1e-12)
 
 
 # --- callbacks and the outcome --------------------------------------------------------------------
