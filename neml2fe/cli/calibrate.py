@@ -153,6 +153,7 @@ def _report(
 def _print_result(problem: CalibrationProblem, result: FitResult) -> None:
     """The table of the parameters, how the fit ended, and what to be careful of."""
     from neml2fe.calibration.display import ending
+    from neml2fe.calibration.scatter import ScatteredFit
     from neml2fe.calibration.tables import parameter_rows, text
     from neml2fe.io.aligned import aligned
 
@@ -164,8 +165,9 @@ def _print_result(problem: CalibrationProblem, result: FitResult) -> None:
         for row in parameter_rows(result, problem.parameters)
     ]
     print("\n".join(["", *aligned(rows, header, right=".rrrr"), ""]))
-    for name, size in getattr(getattr(result, "estimate", None), "scatter", {}).items():
-        print(f"scatter of {name} between specimens: {size:.2g} of its value")
+    if isinstance(result, ScatteredFit) and result.estimate is not None:
+        for name, size in result.estimate.scatter.items():
+            print(f"scatter of {name} between specimens: {size:.2g} of its value")
     print(f"loss {result.loss:.6g}, {ending(result)}")
     if known is not None:
         for name, why in known.not_identifiable.items():
