@@ -101,7 +101,7 @@ def channels(
         sampled = _sampled(variable, measured, predicted)
         base = tuple(measured.shape[2:])
         size = int(np.prod(base, dtype=int))
-        tails = _TAILS.get(base, tuple(str(k) for k in range(size)))
+        tails = _tails(base)
         flat = [_array(v).reshape(*v.shape[: v.ndim - len(base)], size) for v in
                 (measured, specimens.weights[variable], sampled)]  # fmt: skip
         for k, tail in enumerate(tails):
@@ -152,6 +152,51 @@ def with_rates(specimens: Specimens) -> Specimens:
     if rates.isnan().all():
         return specimens
     return replace(specimens, conditions={**specimens.conditions, "strain_rate": rates})
+
+
+def drives_and_compared(specimens: Specimens) -> dict[str, list[str]]:
+    """Names of specimens by what drives them and what is compared, in words:
+    `strain_11 drives, other stresses are zero; stress_11 is compared`."""
+    found: dict[str, list[str]] = {}
+    for s, (name, n) in enumerate(zip(specimens.names, specimens.lengths.tolist(), strict=True)):
+        prescribed = {
+            kind: (getattr(specimens, kind)[:n, s] != 0).any(dim=0) for kind in ("strain", "stress")
+        }
+        driving = [
+            f"{kind}_{COMPONENTS[k]}"
+            for kind, moves in prescribed.items()
+            for k in moves.nonzero().flatten().tolist()
+        ]
+        rest = specimens.control[1:n, s][:, ~(prescribed["strain"] | prescribed["stress"])]
+        held = "stresses" if bool((rest == 1).all()) else "strains"
+        if not bool((rest == 1).all() | (rest == 0).all()):
+            held = "strains and stresses"
+        words = _listed([*driving, *specimens.fields], "drives", "drive")
+        words += f", other {held} are zero; " if rest.numel() else "; "
+        compared = [
+            f"{variable}_{tail}" if tail else variable
+            for variable, weights in specimens.weights.items()
+            for tail, used in _used(weights[:n, s])
+            if used
+        ]
+        found.setdefault(words + _listed(compared, "is compared", "are compared"), []).append(name)
+    return found
+
+
+def _used(weights: torch.Tensor) -> list[tuple[str, bool]]:
+    """Each component's name, and whether a row of `(n, *base)` has a weight."""
+    used = (weights > 0).any(dim=0).flatten().tolist()
+    return list(zip(_tails(tuple(weights.shape[1:])), used, strict=True))
+
+
+def _tails(base: tuple[int, ...]) -> tuple[str, ...]:
+    return _TAILS.get(base, tuple(str(k) for k in range(int(np.prod(base, dtype=int)))))
+
+
+def _listed(names: list[str], one: str, several: str) -> str:
+    if len(names) < 2:
+        return f"{names[0] if names else 'nothing'} {one}"
+    return f"{', '.join(names[:-1])} and {names[-1]} {several}"
 
 
 def _array(tensor: torch.Tensor) -> Array:

@@ -17,6 +17,7 @@ from neml2fe.errors import InputError, suggest
 from neml2fe.types.mandel import SQRT2
 
 HELD = 100.0  # a first increment below 1/HELD of the first value: the value is held, not growing
+AT_ONCE = 1e-6  # of the first time increment: how long a held value takes to be applied
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class CSVColumn:
     sigma: float | None = None
 
     def __post_init__(self) -> None:
-        _component(self.variable)
+        component(self.variable)
         if (self.unit is None) != (self.to is None):
             raise InputError(f"column '{self.column}': give both unit and to, or neither")
         if self.unit is not None and self.to is not None:
@@ -67,17 +68,19 @@ class CSVSpecimen:
     path from zero on; in units of the model.
 
     Start: data often begin at a small preload. With `start = zero`, a file whose first driving
-    value is not zero gets an undeformed row before it, earlier by the time that the first rate
-    takes to get there, or by one time increment where the value is held (changes by less than
-    1 % in the first increment), or at `start_time`. `start = first` takes the first row as the
-    undeformed state. The start is never compared.
+    value is not zero gets an undeformed row before it: earlier by the time that the first rate
+    takes to get there; just before it where the value is held (changes by less than 1 % in the
+    first increment), as a load that is applied at once; or at `start_time`, in the unit of the
+    time column. `start = first` takes the first row as the undeformed state. The start is never
+    compared.
 
     Left out of the comparison, but driving still: rows with 0 in the column `mask` (1 counts),
     values within `leave_out`, ranges `(variable, from, to)` after conversion of units, and with
     `missing = mask` measured cells that are empty or NaN (`error`: refused).
 
-    `max_rows` thins long files to so many rows: `nearest` keeps rows at even distances, `average`
-    replaces neighbours by their mean, whose weight is the sum of theirs; it rounds off reversals.
+    `max_rows` thins the comparison of long files: of the rows that would be compared, so many
+    keep their weight, at even distances from the first to the last. All rows drive: a history
+    with fewer would be integrated in coarser steps, and another model would fit it.
 
     The file: columns are parted by `delimiter` (found among tab, semicolon and comma), decimal
     commas are understood unless commas part columns, lines that start with `comment` are
@@ -101,7 +104,6 @@ class CSVSpecimen:
     start: str = "zero"
     start_time: float | None = None
     max_rows: int | None = None
-    thinning: str = "nearest"
     delimiter: str | None = None
     comment: str = "#"
     skip_before: int = 0
@@ -113,7 +115,7 @@ class CSVSpecimen:
             if getattr(self, option) not in choices:
                 self._refuse(f"{option} is {' or '.join(choices)}, got '{getattr(self, option)}'")
         variables = [c.variable for c in self.columns]
-        places = [_component(v) for v in variables]
+        places = [component(v) for v in variables]
         for i, (variable, place) in enumerate(zip(variables, places, strict=True)):
             if variable in [*variables[:i], *self.constants] or (place and place in places[:i]):
                 self._refuse(f"'{variable}' is given twice")
@@ -122,7 +124,7 @@ class CSVSpecimen:
         for name in [*self.control, *(name for name, _, _ in self.leave_out)]:
             if name not in variables and not (name == "time" and self.strain_rate is not None):
                 self._refuse(f"no column gives '{name}'{suggest(name, variables)}")
-        driven = {place[1] for v in self.control if (place := _component(v)) is not None}
+        driven = {place[1] for v in self.control if (place := component(v)) is not None}
         if not driven or len(driven) < len(self.control):
             self._refuse("control names components of strain or stress, each component once")
         for variable, place in zip(variables, places, strict=True):
@@ -142,12 +144,13 @@ class CSVSpecimen:
     def read(self) -> Specimens:
         """The specimen, with at least two rows: its start and one step.
 
-        Its conditions are the constants, means of the inputs, and `rate`: the path of the first
-        driving variable over the time it took.
+        Its conditions are the constants, means of the inputs, and, where a strain is the first
+        driving variable, `strain_rate`: its path over the time it took.
         """
         lines, values, weights = self._values()
         if len(lines) < 2:
-            self._refuse(f"{len(lines)} rows of data; a history needs at least two")
+            rows = "one row" if lines else "no rows"
+            self._refuse(f"{rows} of data; a history needs at least two")
         if self.strain_rate is not None:
             path = values[self.control[0]]
             values["time"] = path.diff(prepend=path.new_zeros(1)).abs().cumsum(0) / self.strain_rate
@@ -166,8 +169,8 @@ class CSVSpecimen:
             self._start(values, weights)
         for w in weights.values():
             w[0] = 0.0
-        if self.max_rows is not None and len(values["time"]) > self.max_rows:
-            self._thin(values, weights, self.max_rows)
+        if self.max_rows is not None:
+            self._thin(weights, self.max_rows)
         return self._specimen(values, weights)
 
     def _start(self, values: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
@@ -177,12 +180,12 @@ class CSVSpecimen:
         if not bool((first > 0.0).any()):
             return
         time = values["time"]
-        increments = torch.where(first <= HELD * increment, first / increment, 1.0)
+        increments = torch.where(first <= HELD * increment, first / increment, AT_ONCE)
         at = time[0] - (time[1] - time[0]) * increments[first > 0.0].max()
         if self.strain_rate is not None:
             at = time.new_zeros(())
         if self.start_time is not None:
-            at = time.new_tensor(self.start_time)
+            at = time.new_tensor(self._in_model_time(self.start_time))
         if not bool(at < time[0]):
             self._refuse(f"start_time {float(at):g} is not before the first {float(time[0]):g}")
         for name, x in values.items():
@@ -191,26 +194,22 @@ class CSVSpecimen:
         for name, w in weights.items():
             weights[name] = torch.cat([w.new_zeros(1), w])
 
-    def _thin(self, values: dict[str, Tensor], weights: dict[str, Tensor], n: int) -> None:
-        rows = len(values["time"])
-        if self.thinning == "nearest":
-            kept = torch.linspace(0, rows - 1, n).round().long()
-            for table in (values, weights):
-                table.update({name: x[kept] for name, x in table.items()})
+    def _in_model_time(self, time: float) -> float:
+        for column in self.columns:
+            if column.variable == "time" and column.unit is not None and column.to is not None:
+                return convert(time, column.unit, column.to)
+        return time
+
+    def _thin(self, weights: dict[str, Tensor], n: int) -> None:
+        """Leaves no more than n rows with weights."""
+        if not weights:
             return
-        # Row 0, the start, is a group of its own.
-        later = torch.arange(rows - 1) * (n - 1) // (rows - 1)
-        group = torch.cat([later.new_zeros(1), 1 + later])
-
-        def total(x: Tensor) -> Tensor:
-            return x.new_zeros(n).index_add(0, group, x)
-
-        for name, x in values.items():
-            w = weights.get(name, torch.ones_like(x))
-            share = total(w)
-            values[name] = total(w * x) / torch.where(share > 0.0, share, 1.0)
-            if name in weights:
-                weights[name] = share
+        compared = torch.stack(list(weights.values())).any(dim=0).nonzero().flatten()
+        if len(compared) <= n:
+            return
+        kept = torch.zeros(len(next(iter(weights.values()))), dtype=torch.bool)
+        kept[compared[torch.linspace(0, len(compared) - 1, n).round().long()]] = True
+        weights.update({name: w.masked_fill(~kept, 0.0) for name, w in weights.items()})
 
     def _specimen(self, values: dict[str, Tensor], weights: dict[str, Tensor]) -> Specimens:
         n = len(values["time"])
@@ -220,7 +219,7 @@ class CSVSpecimen:
         measured: dict[str, Tensor] = {}
         counting: dict[str, Tensor] = {}
         for column in self.columns:
-            name, place = column.variable, _component(column.variable)
+            name, place = column.variable, component(column.variable)
             x, w = values[name], weights.get(name)
             if place is None:
                 if w is not None:
@@ -236,7 +235,11 @@ class CSVSpecimen:
                 counting.setdefault(kind, zeros(n, 1, 6))[:, 0, i] = w / own
         inputs = {name: values[name][:, None] for name in self.inputs if name in values}
         inputs |= {name: zeros(n, 1) + value for name, value in self.constants.items()}
-        path = values[self.control[0]].diff().abs().sum()
+        conditions = {name: x.mean(0) for name, x in inputs.items()}
+        if not self.control[0].startswith("stress"):
+            path = values[self.control[0]].diff().abs().sum()
+            duration = values["time"][-1] - values["time"][0]
+            conditions["strain_rate"] = (path / duration)[None]
         return Specimens(
             names=(self.name or Path(self.file).stem,),
             times=values["time"][:, None],
@@ -246,8 +249,7 @@ class CSVSpecimen:
             fields=inputs,
             measured=measured,
             weights=counting,
-            conditions={name: x.mean(0) for name, x in inputs.items()}
-            | {"rate": (path / (values["time"][-1] - values["time"][0]))[None]},
+            conditions=conditions,
         )
 
     # --- the file ---------------------------------------------------------------------
@@ -363,11 +365,10 @@ _CHOICES = {
     "others": ("stress", "strain"),
     "missing": ("error", "mask"),
     "start": ("zero", "first"),
-    "thinning": ("nearest", "average"),
 }
 
 
-def _component(variable: str) -> tuple[str, int] | None:
+def component(variable: str) -> tuple[str, int] | None:
     """Kind and Mandel index of `strain_11`, ..., `gamma_12`; None for another variable."""
     kind, _, suffix = variable.rpartition("_")
     allowed = COMPONENTS[3:] if kind == "gamma" else COMPONENTS

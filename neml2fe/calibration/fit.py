@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from torch import Tensor
@@ -26,7 +26,8 @@ class Iteration:
     """An accepted point; number 0 is the first of its start.
 
     `gradient_norm` is the largest component of the gradient in the unit box that does not point
-    out of it; `values` are in natural units; `seconds` since the beginning of the fit.
+    out of it; `values` are in natural units; `seconds` since the beginning of the fit, of all
+    its runs together. A resumed fit goes on in number from the point that it begins with.
     """
 
     number: int
@@ -42,8 +43,9 @@ class FitResult:
     """The best point of a fit, at `x` `(P,)` in the unit box and `values` in natural units.
 
     `converged` means a minimum; `reason` says why the search ended. `history` is of the best
-    start; `starts` are all of them, a failed one with an infinite loss, where it began, and its
-    error as the reason.
+    start, iterations before a resume included; `starts` are all of them, a failed one with an
+    infinite loss, where it began, and its error as the reason. `resumed_from` is the number of
+    the iteration with which a resumed fit began.
     """
 
     values: dict[str, float]
@@ -54,6 +56,7 @@ class FitResult:
     history: list[Iteration]
     uncertainty: Uncertainty | None = None
     starts: list[FitResult] = field(default_factory=list)
+    resumed_from: int | None = None
 
 
 def optimisers() -> list[str]:
@@ -84,7 +87,7 @@ def fit(
             (L-BFGS-B), or a class of `torch.optim` in any case, such as `adam`.
         starts: The first begins at `problem.parameters.x0`, others at Sobol points of the box.
         max_iterations, rel_improvement, patience, gradient_tolerance: as in `Stopping`, for
-            each start.
+            each start. Iterations before a resume do not count.
         level: Of the confidence intervals; None leaves out the uncertainty.
         record: File that keeps every iteration as soon as it is done (see `record`).
         resume: Begin at the best point in `record`, and append to it.
@@ -96,6 +99,8 @@ def fit(
     """
     if starts < 1:
         raise InputError("a fit needs at least one start")
+    if seed < 0:
+        raise InputError(f"the seed must be at least 0, got {seed}")
     if level is not None and not 0.0 < level < 1.0:
         raise InputError(f"the confidence level must lie between 0 and 1, got {level:g}")
     if resume and record is None:
@@ -103,11 +108,16 @@ def fit(
     stopping = Stopping(max_iterations, rel_improvement, patience, gradient_tolerance)
     search = _search(optimiser, options)
     parameters = problem.parameters
-    x0 = parameters.x0
+    x0, began = parameters.x0, time.monotonic()
+    earlier: list[Iteration] = []
     if resume and record is not None:
         recorded = records.best(record, parameters)
         x0 = x0 if recorded is None else recorded
-    began = time.monotonic()
+        rows = records.read(record).iterations
+        began -= max((row["seconds"] for row in rows), default=0.0)
+        known = [f.name for f in fields(Iteration)]
+        earlier = [Iteration(**{n: row[n] for n in known}) for row in records.trail(rows)]
+    resumed_from = earlier[-1].number if earlier else None
 
     with contextlib.ExitStack() as stack:
         listeners = [on_iteration] if on_iteration else []
@@ -119,7 +129,7 @@ def fit(
             listeners.insert(0, stack.enter_context(writer).append)
 
         def run(start: int, x: Tensor) -> FitResult:
-            history: list[Iteration] = []
+            history = [] if start else earlier[:-1]  # the search repeats the last
 
             def report(number: int, x: Tensor, loss: float, gradient_norm: float) -> None:
                 seconds = time.monotonic() - began
@@ -129,7 +139,8 @@ def fit(
                     listen(history[-1])
 
             try:
-                end = search(problem, x, Monitor(stopping, report), stopping)
+                first = 0 if start else resumed_from or 0
+                end = search(problem, x, Monitor(stopping, report, first), stopping)
             except ConvergenceError as error:
                 end = Outcome(x, math.inf, False, error.message)
             return FitResult(parameters.values(end.x), *_fields(end), history)
@@ -140,8 +151,14 @@ def fit(
     if not math.isfinite(best.loss):
         raise ConvergenceError(_all_failed(tried))
     reason = best.reason if starts == 1 else f"{best.reason}; {agreement(tried)}"
+    reason += resumption(resumed_from)
     found = None if level is None else uncertainty(problem, best.x, level)
-    return replace(best, reason=reason, uncertainty=found, starts=tried)
+    return replace(best, reason=reason, uncertainty=found, starts=tried, resumed_from=resumed_from)
+
+
+def resumption(resumed_from: int | None) -> str:
+    """The end of the reason of a fit that was resumed."""
+    return "" if resumed_from is None else f"; resumed from iteration {resumed_from}"
 
 
 Search = Callable[[Problem, Tensor, Monitor, Stopping], Outcome]

@@ -79,9 +79,15 @@ class Outcome:
 class Monitor:
     """Sees every accepted point of one search, keeps the best and says when to stop early."""
 
-    def __init__(self, stopping: Stopping, report: Callable[[int, Tensor, float, float], None]):
-        """`report(number, x, loss, gradient_norm)` is called once an iteration; 0 is the start."""
-        self.stopping = stopping
+    def __init__(
+        self,
+        stopping: Stopping,
+        report: Callable[[int, Tensor, float, float], None],
+        first: int = 0,
+    ) -> None:
+        """`report(number, x, loss, gradient_norm)` is called once an iteration; `first` is the
+        number of the start, more than 0 if it goes on from an earlier run."""
+        self.stopping, self._first = stopping, first
         self._report = report
         self._best: list[float] = []
         self._largest_gradient = 0.0
@@ -100,7 +106,7 @@ class Monitor:
         if not self._best or loss < self.loss:
             self.x = x.detach().clone()
         self._best.append(min(loss, self._best[-1]) if self._best else loss)
-        self._report(number, x, loss, norm)
+        self._report(self._first + number, x, loss, norm)
         limits = self.stopping
         if number >= limits.patience:
             before = self._best[number - limits.patience]

@@ -30,6 +30,9 @@ class CalibrationProblem:
     `prescribed` already. `strain`, `stress` and `time` are the names of its variables; the strain
     is found if there is one only.
 
+    Rows of the data are the steps of the simulation; `substeps` divides each into equal parts,
+    along which everything prescribed varies linearly.
+
     Specimens that cannot be simulated at the initial values are left out and named in `flagged`.
 
     Raises InputError where data and model do not fit, and ConvergenceError if no specimen can be
@@ -48,8 +51,11 @@ class CalibrationProblem:
         control: str = "control",
         prescribed: str = "prescribed",
         backend: str = "auto",
+        substeps: int = 1,
     ) -> None:
-        self.noise = noise or GaussianNoise()
+        if substeps < 1:
+            raise InputError(f"substeps must be at least 1, got {substeps}")
+        self.noise, self._substeps = noise or GaussianNoise(), substeps
         if isinstance(model, NonlinearSystem):
             system = model
         else:
@@ -149,7 +155,7 @@ class CalibrationProblem:
             ]
 
     def _measured(self, y: Tensor) -> dict[str, Tensor]:
-        states = self.recursion.split_state(y)
+        states = self.recursion.split_state(y[:: self._substeps])
         return {n: states[self.names.get(n, n)] for n in self.specimens.measured}
 
     def _compared(self, predicted: Mapping[str, Tensor]) -> Tensor:
@@ -189,6 +195,7 @@ class CalibrationProblem:
         values = {control: data.control, prescribed: data.strain + data.stress, time: data.times}
         values |= data.fields
         known = {n: v for n, v in values.items() if n in self.recursion.fvars}
+        known = {n: _divided(v, self._substeps, n == control) for n, v in known.items()}
         self._forces = self.recursion.assemble_forces(known)
         first = {self.names["strain"]: torch.where(data.control[0] > 0.5, 0.0, data.strain[0])}
         self._start = self.recursion.assemble_state(first)
@@ -200,7 +207,8 @@ class CalibrationProblem:
             nonlinear.solve(self.solver, self._start, len(self._forces), self._forces)
         failed, names = self.solver.outcome.failed, self.specimens.names
         self.flagged = {
-            names[s]: f"the simulation with the initial values does not converge at row {step}"
+            names[s]: "the simulation with the initial values does not converge at row "
+            f"{-(-step // self._substeps)}; more substeps may help"
             for s, step in sorted(failed.items())
         }
         if len(failed) == len(names):
@@ -213,6 +221,18 @@ class CalibrationProblem:
             self.specimens = self.specimens.select(kept)
             self._pack()
         self.solver.nonlinear_solver.throw_on_fail = True
+
+
+def _divided(values: Tensor, parts: int, constant: bool) -> Tensor:
+    """Rows `(N, ...)` with others between them, `((N - 1) parts + 1, ...)`: in equal steps, or as
+    the next row."""
+    if parts == 1:
+        return values
+    share = torch.arange(1, parts + 1, dtype=values.dtype, device=values.device) / parts
+    share = share.reshape(1, parts, *(1,) * (values.ndim - 1))
+    old, new = values[:-1].unsqueeze(1), values[1:].unsqueeze(1)
+    between = new.expand(-1, parts, *new.shape[2:]) if constant else old + share * (new - old)
+    return torch.cat((values[:1], between.flatten(0, 1)))
 
 
 def _added(system: NonlinearSystem) -> str:

@@ -1,7 +1,8 @@
 """A fit's progress on disk: JSON lines, one an iteration, readable after a kill at any moment.
 
 The first line is a header (parameters, bounds, seed), each further one an iteration with its
-values in natural units. A last line that was cut short is ignored.
+values in natural units and its run, which counts how often the fit was resumed before. A last line
+that was cut short is ignored.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -100,6 +102,20 @@ def best(path: str | os.PathLike[str], parameters: ParameterSet) -> Tensor | Non
     return parameters.scaled(values).clamp(0.0, 1.0)
 
 
+def trail(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The iterations that led to the best one, which is the last: of its own start, and where that
+    went on from earlier runs, theirs before it."""
+    if not rows:
+        return []
+    k = min(range(len(rows)), key=lambda i: rows[i]["loss"])
+    run, start = rows[k].get("run", 0), rows[k]["start"]
+    own = [row for row in rows[: k + 1] if (row.get("run", 0), row["start"]) == (run, start)]
+    if start:
+        return own
+    # A resumed run repeats the point that it begins with.
+    return trail([row for row in rows if row.get("run", 0) < run])[:-1] + own
+
+
 class Record:
     """Appends iterations to a record; a context manager.
 
@@ -120,6 +136,8 @@ class Record:
         # Read even where it will be replaced: another file is refused, not overwritten.
         old = read(path) if resume or self.path.exists() else None
         keep = old.size if old and resume else 0
+        earlier = old.iterations if old and resume else []
+        self._run = 1 + max((row.get("run", 0) for row in earlier), default=-1)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("r+b" if resume else "wb")
@@ -143,7 +161,7 @@ class Record:
 
     def append(self, iteration: Iteration) -> None:
         """Write one iteration."""
-        self._write(asdict(iteration))
+        self._write({**asdict(iteration), "run": self._run})
 
     def _write(self, row: dict[str, Any]) -> None:
         try:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-from neml2fe.calibration.fit import FitResult, fit
+from neml2fe.calibration.fit import FitResult, fit, resumption
 from neml2fe.calibration.interface import Problem, weights_of
 from neml2fe.calibration.parameters import ParameterSet
 from neml2fe.errors import InputError, suggest
@@ -160,7 +160,8 @@ def fit_with_scatter(
         whitened = ScatteredProblem(problem, estimate.scatter, last.x, estimate.noise)
         last = fit(whitened, **options)
     results = {f.name: getattr(last, f.name) for f in fields(FitResult)}
-    results |= {name: getattr(ordinary, name) for name in ("history", "starts")}
+    results |= {name: getattr(ordinary, name) for name in ("history", "starts", "resumed_from")}
+    results["reason"] += resumption(ordinary.resumed_from)
     return ScatteredFit(**results, estimate=estimate, ordinary=ordinary)
 
 

@@ -25,7 +25,10 @@ _NO_INFLUENCE = 1e-12  # of the largest column
 _SINGULAR = 1e-8  # of the largest singular value; Jacobians of implicit updates are that exact
 _INVOLVED = 1e-4  # least component in a singular direction
 _CORRELATED = 0.99
-_ASTRAY = 0.1  # standard errors that a further Gauss-Newton step may move
+_COVERS = 0.5  # of the box: a larger standard error leaves the value open
+_ASTRAY, _LOST = 0.1, 1.0  # standard errors that a further Gauss-Newton step moves
+_STILL = 1e-7  # of the box; of data without noise, such a step is round-off
+_MISFIT, _UNLIKELY = 1.25, 1e-3  # residuals over the noise, and the chance of as many
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,14 @@ class Uncertainty:
 
     `standard_errors` `(P,)` are infinite, `intervals` `(P, 2)` the bounds and correlations zero
     for a parameter without influence, one that only enters a combination with others, and one
-    that stands at a bound. Intervals hold each for itself, at `level`; they are symmetric on the
-    scale of the fit, so that those of a log scale stay positive.
+    that stands at a bound. Far from the minimum there are none: standard errors and intervals are
+    NaN. Intervals hold each for itself, at `level`; they are symmetric on the scale of the fit, so
+    that those of a log scale stay positive.
 
     `singular_values` `(P,)` are of J with columns of unit length, from large to small, zero for
     parameters that are left out: small ones are combinations that the data hardly fix.
-    `not_identifiable` gives a sentence by name; `remarks` are on bounds, correlated pairs, and a
-    solution that is not the minimum.
+    `not_identifiable` gives a sentence by name; `remarks` are on bounds, correlated pairs, a
+    solution that is not the minimum, and residuals that contradict a known Gaussian noise.
     """
 
     names: list[str]
@@ -68,9 +72,10 @@ def uncertainty(problem: Problem, x: Tensor, level: float = 0.95) -> Uncertainty
     used = (r != 0.0) | (jacobian != 0.0).any(-1)  # the others are masked or padded
     r, jacobian = r[used], jacobian[used]
     why: dict[str, str] = {}
-    remarks: list[str] = []
 
-    free = _free(problem, x, jacobian, why, remarks)
+    lower, upper = x <= _AT_BOUND, x >= 1.0 - _AT_BOUND
+    idle = _idle(names, jacobian, why)
+    free = (~(lower | upper | idle)).nonzero().flatten()
     norms = torch.linalg.vector_norm(jacobian[:, free], dim=0)
     unit = jacobian[:, free] / norms
     # Zero rows, so that there are P directions with fewer data too.
@@ -105,6 +110,14 @@ def uncertainty(problem: Problem, x: Tensor, level: float = 0.95) -> Uncertainty
     correlation = torch.where(both, unscaled / torch.outer(deviations, deviations), 0.0)
     correlation.fill_diagonal_(1.0)
     errors = torch.where(known, scale * deviations, math.inf)
+    step = spread @ (u[: len(r), fixed].T @ _psi(problem, r))
+    moves = torch.where(step.abs() > _STILL, step.abs() / errors[free], 0.0)
+    remarks = _at_bounds(problem, x, (lower | upper) & ~idle, scale, jacobian, why)
+    remarks += _astray([names[i] for i in free.tolist()], moves.tolist())
+    if bool((moves > _LOST).any()):
+        errors, correlation = torch.full_like(errors, math.nan), torch.eye(len(x), dtype=x.dtype)
+    else:
+        remarks += _misfit(problem, r, len(r) - rank)
     standard, intervals = _natural(problem, x, errors, quantile)
 
     partners = _partners(names, correlation)
@@ -114,8 +127,6 @@ def uncertainty(problem: Problem, x: Tensor, level: float = 0.95) -> Uncertainty
         "combination better than each; tests under other conditions would separate them"
         for a, b, c in partners
     ]
-    step = spread @ (u[: len(r), fixed].T @ _psi(problem, r))
-    remarks += _astray([names[i] for i in free.tolist()], step.abs() / errors[free])
     return Uncertainty(
         names=names,
         values=problem.parameters.natural(x),
@@ -129,18 +140,8 @@ def uncertainty(problem: Problem, x: Tensor, level: float = 0.95) -> Uncertainty
     )
 
 
-def _free(
-    problem: Problem, x: Tensor, jacobian: Tensor, why: dict[str, str], remarks: list[str]
-) -> Tensor:
-    """Numbers of the parameters that are inside of their bounds and have any influence."""
-    parameters, names = problem.parameters, problem.parameters.names
-    lower, upper = x <= _AT_BOUND, x >= 1.0 - _AT_BOUND
-    for i in (lower | upper).nonzero().flatten().tolist():
-        side = "lower" if lower[i] else "upper"
-        remarks.append(
-            f"{names[i]} stands at its {side} bound {parameters.natural(x)[i]:g} and has no "
-            "interval; if values beyond are possible, widen the bound"
-        )
+def _idle(names: Sequence[str], jacobian: Tensor, why: dict[str, str]) -> Tensor:
+    """Which parameters `(P,)` have no influence at all."""
     norms = torch.linalg.vector_norm(jacobian, dim=0)
     idle = norms <= _NO_INFLUENCE * norms.max()
     for i in idle.nonzero().flatten().tolist():
@@ -148,24 +149,67 @@ def _free(
             f"{names[i]} has no influence on the measured values; fix it, or add tests that "
             "exercise its mechanism"
         )
-    return (~(lower | upper | idle)).nonzero().flatten()
+    return idle
+
+
+def _at_bounds(
+    problem: Problem, x: Tensor, held: Tensor, scale: float, jacobian: Tensor, why: dict[str, str]
+) -> list[str]:
+    """Remarks on the parameters that are `held` `(P,)` by a bound; it is not to blame for those
+    that have next to no influence there."""
+    parameters, remarks = problem.parameters, []
+    for i in held.nonzero().flatten().tolist():
+        name, side = parameters.names[i], "lower" if x[i] < 0.5 else "upper"
+        where = f"{name} stands at its {side} bound {parameters.natural(x)[i]:g}"
+        alone = scale / float(torch.linalg.vector_norm(jacobian[:, i]))
+        if _COVERS < alone < math.inf:
+            why[name] = (
+                f"{where} and has next to no influence there: if all others were known, its "
+                f"standard error covers the whole range {parameters.lower[i]:g} to "
+                f"{parameters.upper[i]:g}; fix it, or add tests that exercise its mechanism"
+            )
+        else:
+            remarks.append(
+                f"{where} and has no interval; if values beyond are possible, widen the bound"
+            )
+    return remarks
+
+
+def _misfit(problem: Problem, r: Tensor, freedom: int) -> list[str]:
+    """Whether known Gaussian noise explains the residuals: a chi-square test."""
+    if not problem.noise_is_known or _is_robust(problem, r) or freedom <= 0:
+        return []
+    squares = float(r @ r)
+    ratio = math.sqrt(squares / freedom)
+    if ratio > _MISFIT and stats.chi2.sf(squares, freedom) < _UNLIKELY:
+        return [
+            f"residuals are {ratio:.2g} times the stated noise: the model or the noise is wrong, "
+            "and intervals are too short"
+        ]
+    if ratio < 1.0 / _MISFIT and stats.chi2.cdf(squares, freedom) < _UNLIKELY:
+        return [
+            f"residuals are only {ratio:.2g} times the stated noise: the noise is smaller than "
+            "stated, and intervals are too long"
+        ]
+    return []
 
 
 def _natural(problem: Problem, x: Tensor, errors: Tensor, quantile: float) -> tuple[Tensor, Tensor]:
-    """Standard errors `(P,)` and intervals `(P, 2)`; the bounds where there are none."""
+    """Standard errors `(P,)` and intervals `(P, 2)`: the bounds for an infinite error, and NaN
+    for one that is NaN."""
     parameters, known = problem.parameters, errors.isfinite()
     half = torch.where(known, quantile * errors, 0.0)
     ends = [parameters.natural(x - half), parameters.natural(x + half)]
     bounds = [parameters.lower, parameters.upper]
     intervals = [torch.where(known, e, b) for e, b in zip(ends, bounds, strict=True)]
-    standard = torch.where(known, parameters.slopes(x) * errors, math.inf)
-    return standard, torch.stack(intervals, dim=-1)
+    standard = torch.where(known, parameters.slopes(x) * errors, errors)
+    none = errors.isnan()[:, None]
+    return standard, torch.where(none, math.nan, torch.stack(intervals, dim=-1))
 
 
 def _scale(problem: Problem, r: Tensor, freedom: int, level: float) -> tuple[float, float]:
     """s, and the quantile of both sides at `level`; infinite s if the noise cannot be told."""
-    weights = weights_of(problem, r)
-    robust = weights is not None and not bool((weights == 1.0).all())
+    robust = _is_robust(problem, r)
     normal = float(stats.norm.ppf(0.5 + 0.5 * level))
     if problem.noise_is_known and not robust:
         return 1.0, normal
@@ -178,6 +222,11 @@ def _scale(problem: Problem, r: Tensor, freedom: int, level: float) -> tuple[flo
     psi = _psi(problem, r)
     slope = (_psi(problem, r + h) - _psi(problem, r - h)) / (2.0 * h)
     return float((psi @ psi / freedom).sqrt() / slope.mean()), student
+
+
+def _is_robust(problem: Problem, r: Tensor) -> bool:
+    weights = weights_of(problem, r)
+    return weights is not None and not bool((weights == 1.0).all())
 
 
 def _psi(problem: Problem, r: Tensor) -> Tensor:
@@ -204,7 +253,7 @@ def _weak(
     for i, name in enumerate(parameters.names):
         if not bool(errors[i].isfinite()):
             continue
-        if errors[i] > 0.5:
+        if errors[i] > _COVERS:
             what = f"the whole range {parameters.lower[i]:g} to {parameters.upper[i]:g}"
         elif parameters.lower[i] > 0.0 and standard[i] > natural[i]:
             what = f"more than its value {natural[i]:g}"
@@ -220,12 +269,13 @@ def _weak(
         why[name] = f"the standard error {standard[i]:.3g} of {name} covers {what}; {cure}"
 
 
-def _astray(names: Sequence[str], steps: Tensor) -> list[str]:
-    """Says where a Gauss-Newton step, in standard errors, would still move a parameter by much."""
-    steps = torch.where(steps.isfinite(), steps, 0.0)  # perfect data have no errors
+def _astray(names: Sequence[str], moves: Sequence[float]) -> list[str]:
+    """Says how far, in standard errors, a Gauss-Newton step would still move a parameter."""
+    farthest = max(moves, default=0.0)
+    if farthest <= _ASTRAY:
+        return []
+    so = "there are no intervals" if farthest > _LOST else "the intervals are not centred"
     return [
-        f"the fit did not end at the minimum: the next step would move {name} by {step:.2g} "
-        "standard errors, so that the intervals are not centred"
-        for name, step in zip(names, steps.tolist(), strict=True)
-        if step > _ASTRAY and step == max(steps.tolist())
+        "the fit did not end at the minimum: the next step would move "
+        f"{names[moves.index(farthest)]} by {farthest:.2g} standard errors, so that {so}"
     ]

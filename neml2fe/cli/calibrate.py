@@ -13,10 +13,12 @@ from neml2fe.errors import ConvergenceError, InputError, OutputError, suggest
 if TYPE_CHECKING:
     from neml2fe.calibration.fit import FitResult, Iteration
     from neml2fe.calibration.problem import CalibrationProblem
+    from neml2fe.calibration.specimens import Specimens
     from neml2fe.input import Input
     from neml2fe.input.calibration import Calibration
 
 RECORD = "progress.jsonl"
+_NAMED = 3  # specimens of a group; more are counted
 
 
 def calibrate(given: argparse.Namespace, comm: Any) -> int:
@@ -39,6 +41,8 @@ def calibrate(given: argparse.Namespace, comm: Any) -> int:
             f"{_count(int(specimens.n_values.sum()), 'measured value')}",
             flush=True,
         )
+        for line in _groups(specimens):
+            print(f"  {line}", flush=True)
     problem = calibration.problem()
     if not given.quiet:
         how = problem.solver.outcome
@@ -64,6 +68,17 @@ def _chosen(source: Input, given: argparse.Namespace) -> str:
         what = f"has the calibrations {', '.join(known)}; name one"
         raise InputError(f"the deck {what if known else 'has no [Calibrations]'}", given.deck)
     return known[0]
+
+
+def _groups(specimens: Specimens) -> list[str]:
+    """What drives and what is compared, with the specimens for which it holds."""
+    from neml2fe.calibration.channels import drives_and_compared
+
+    lines = []
+    for words, names in drives_and_compared(specimens).items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        lines.append(f"{', '.join(names[:_NAMED])}{more}: {words}")
+    return lines
 
 
 def _count(n: int, what: str) -> str:

@@ -26,6 +26,12 @@ from neml2fe.calibration.scatter import Scatter
 from neml2fe.calibration.specimens import Specimens
 from neml2fe.errors import ConvergenceError, Error, suggest
 from neml2fe.implicit import NonlinearSystem
+from neml2fe.input.calibrationchecks import (
+    check_inputs,
+    check_noise,
+    check_parameters,
+    check_search,
+)
 from neml2fe.input.deck import Block, FieldValue, located
 from neml2fe.input.models import option
 from neml2fe.input.specimens import units_of
@@ -78,6 +84,7 @@ class Calibration:
     control: str = "control"
     prescribed: str = "prescribed"
     backend: str = "auto"
+    substeps: int = 1
     scatter: Scatter = field(default_factory=dict)
     optimiser: str = "least_squares"
     learning_rate: float | None = None
@@ -94,12 +101,16 @@ class Calibration:
         fit, `ConvergenceError` if no specimen can be simulated."""
         from neml2fe.calibration.problem import CalibrationProblem
 
-        names = ("strain", "stress", "time", "control", "prescribed", "backend")
+        names = ("strain", "stress", "time", "control", "prescribed", "backend", "substeps")
         options = {name: getattr(self, name) for name in names}
-        with _mistakes_at(self.block):
-            return CalibrationProblem(
-                self.system, self.specimens, self.fitted, self.noise, **options
-            )
+        try:
+            with _mistakes_at(self.block):
+                return CalibrationProblem(
+                    self.system, self.specimens, self.fitted, self.noise, **options
+                )
+        except ConvergenceError as error:
+            shorter = f"set substeps = {4 * self.substeps} in [{self.block.path}]"
+            raise ConvergenceError(f"{error.message}, or {shorter}") from None
 
     def fit(
         self,
@@ -151,12 +162,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 def build_calibration(source: Input, block: Block) -> Calibration:
     """All specimens and parameters of the deck take part unless some are listed."""
+    check_search(block)
     kinds = typing.get_type_hints(Calibration)
     given: dict[str, Any] = {}
     for name in _PLAIN:
         if value := block.get(name):
             given[name] = _plain(source, value, kinds[name])
     tests, fitted = _chosen(source, block, "Specimens"), _chosen(source, block, "Parameters")
+    check_parameters(block, fitted)
     with located(block):
         specimens = Specimens.stack([source.get("Specimens", b.name) for b in tests])
     system, given["strain"] = _system(source, block, specimens, given)
@@ -164,6 +177,8 @@ def build_calibration(source: Input, block: Block) -> Calibration:
     for place, parameter in zip(fitted, parameters, strict=True):
         with located(place):
             ParameterSet.of(system.model, [parameter])  # a name or start that cannot be
+    noise = _noise(block)
+    check_noise(block, specimens, tests, source.deck.blocks("Specimens"))
     calibration = Calibration(
         name=block.name,
         block=block,
@@ -171,13 +186,18 @@ def build_calibration(source: Input, block: Block) -> Calibration:
         specimens=specimens,
         fitted=parameters,
         units={name: unit for b in tests for name, unit in units_of(b).items()},
-        noise=_noise(block),
+        noise=noise,
         scatter={
             b.require("parameter").as_str(): _scatter(v) for b in fitted if (v := b.get("scatter"))
         },
         **given,
     )
-    _require_search(block, calibration)
+    check_inputs(
+        block,
+        system,
+        specimens,
+        {name: getattr(calibration, name) for name in ("time", "control", "prescribed")},
+    )
     return calibration
 
 
@@ -195,9 +215,14 @@ def _chosen(source: Input, block: Block, section: str) -> list[Block]:
     listed = block.get(section.lower())
     if listed is None:
         return source.deck.blocks(section)
-    for name in listed.as_list():
+    names = listed.as_list()
+    if not names:
+        raise listed.error(f"expected blocks of [{section}]; without this field all take part")
+    for k, name in enumerate(names):
+        if name in names[:k]:
+            raise listed.error(f"'{name}' is listed twice")
         source.refer(section, listed, name)
-    return [source.deck.block(section, name) for name in listed.as_list()]
+    return [source.deck.block(section, name) for name in names]
 
 
 def _system(
@@ -245,23 +270,6 @@ def _sizes(value: FieldValue, variables: FieldValue) -> dict[str, float]:
     if len(numbers) != len(names):
         raise value.error(f"{len(numbers)} values for the {len(names)} of 'noise_variables'")
     return dict(zip(names, numbers, strict=True))
-
-
-def _require_search(block: Block, calibration: Calibration) -> None:
-    """Refuses what `fit` would refuse later, after the first simulations."""
-    from neml2fe.calibration.fit import optimisers
-    from neml2fe.calibration.interface import Stopping
-
-    if (value := block.get("optimiser")) and value.as_str().lower() not in optimisers():
-        name = value.as_str()
-        raise value.error(f"no optimiser '{name}'{suggest(name.lower(), optimisers())}")
-    with located(block):
-        Stopping(
-            calibration.max_iterations,
-            calibration.rel_improvement,
-            calibration.patience,
-            calibration.gradient_tolerance,
-        )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neml2fe.calibration.csvspecimen import CSVColumn, CSVSpecimen
+from neml2fe.calibration.csvspecimen import CSVColumn, CSVSpecimen, component
 from neml2fe.calibration.specimens import Specimens
 from neml2fe.calibration.units import UNITS, convert
 from neml2fe.errors import Error, InputError, suggest
@@ -30,7 +30,6 @@ _OPTIONS: dict[str, Callable[[FieldValue], Any]] = {
     "start": FieldValue.as_str,
     "start_time": FieldValue.as_float,
     "max_rows": FieldValue.as_int,
-    "thinning": FieldValue.as_str,
     "comment": FieldValue.as_str,
     "skip_before": FieldValue.as_int,
     "skip_after": FieldValue.as_int,
@@ -78,6 +77,10 @@ def _listed(block: Block, columns: list[CSVColumn], options: dict[str, Any]) -> 
         return number(row[place], word, str(index), line)
 
     for line, row in rows:
+        for name, place in at.items():
+            if not row[place]:
+                message = f"the column '{header[place]}', the specimen's {name}, is empty here"
+                raise InputError(message, f"{index}:{line}")
         own: dict[str, Any] = {
             n: value_at(v, v.as_str(), line, row) for n in _BY_SPECIMEN if (v := block.get(n))
         }
@@ -153,6 +156,21 @@ def _columns(block: Block) -> list[CSVColumn]:
             found.append(CSVColumn(words.get("columns", variable), variable, **options))
         except Error as error:
             raise block.require("variables").error(error.message) from None
+    return found
+
+
+def noise_by_variable(block: Block) -> dict[str, bool]:
+    """The variables that are compared, and whether all of their columns have a `sigmas`."""
+    control, inputs = (
+        value.as_list() if (value := block.get(name)) else getattr(CSVSpecimen, name)
+        for name in ("control", "inputs")
+    )
+    found: dict[str, bool] = {}
+    for column in _columns(block):
+        if column.variable not in (*control, *inputs, "time") and column.weight > 0.0:
+            place = component(column.variable)
+            name = place[0] if place else column.variable
+            found[name] = found.get(name, True) and column.sigma is not None
     return found
 
 

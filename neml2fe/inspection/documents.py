@@ -191,9 +191,16 @@ FIELDS: dict[str, _Entry] = {
     "Specimens/*/leave_out": ("text", "", "Ranges that do not count: `strain_11 0 0.002; ...`"),
     "Specimens/*/missing": ("name", "error", "Empty or NaN measured cells: error or mask"),
     "Specimens/*/start": ("name", "zero", "zero: an undeformed row comes first; or first row"),
-    "Specimens/*/start_time": ("float", "", "Time of the undeformed row"),
-    "Specimens/*/max_rows": ("int", "", "Rows that longer files are thinned to"),
-    "Specimens/*/thinning": ("name", "nearest", "How: nearest or average"),
+    "Specimens/*/start_time": (
+        "float",
+        "",
+        "Time of the undeformed row, in the unit of the time column; it is converted as that is",
+    ),
+    "Specimens/*/max_rows": (
+        "int",
+        "",
+        "Most rows of a file that are compared, at even distances; all rows drive",
+    ),
     "Specimens/*/delimiter": ("name", "", "comma, semicolon or tab, where it is not found"),
     "Specimens/*/comment": ("text", "#", "Start of lines that are skipped"),
     "Specimens/*/skip_before": ("int", "0", "Lines before the header"),
@@ -233,6 +240,7 @@ FIELDS: dict[str, _Entry] = {
     "Calibrations/*/control": ("name", "control", "Variable that says what is prescribed"),
     "Calibrations/*/prescribed": ("name", "prescribed", "Variable of what is prescribed"),
     "Calibrations/*/backend": ("name", "auto", "auto, march, chunk or sequential"),
+    "Calibrations/*/substeps": ("int", "1", "Integration steps in each row of the data"),
     "Calibrations/*/optimiser": (
         "name",
         "least_squares",

@@ -166,6 +166,19 @@ class Kernels:
             return False
         return True
 
+    def why_not(self, own: str, request: Request, n: int, device: torch.device) -> str:
+        """Why `prepared` says no."""
+        choice = chosen_backend(own)
+        if choice == "eager":
+            return "the backend is eager"
+        if choice == "auto" and n * _calls.get() < ENOUGH:
+            return f"{n} steps are too few to compile for"
+        try:
+            self.kernel(request).ready(device)
+        except (Untraceable, BuildError) as error:
+            return str(error)
+        return f"there are no kernels for {device.type}"
+
 
 class KernelCache:
     """The kernels of one model, a set for each combination of shapes, number type and of what is

@@ -59,7 +59,7 @@ def _tangent(
         lines += [
             f"{{ Linearised<Stage{k}> J; V m[{len(by_x) + len(by_u) + 1}];",
             "  J.at(in, U);",
-            f"  stage{k}partials(in, U, m);",
+            f"  stage{k}_partials(in, U, m);",
             *loop(by_x, f"Z[j][{at} + i] -= m[k];"),
             *loop(
                 by_u, f"for (int c = 0; c < {nx}; ++c) Z[c][{at} + i] -= m[k] * Z[c][j];", len(by_x)
@@ -71,7 +71,7 @@ def _tangent(
     functions.append(text)
     lines += [
         f"{{ V m[{len(by_x) + len(by_u) + 1}];",
-        "  outputpartials(in, U, m);",
+        "  output_partials(in, U, m);",
         *loop(by_x, "D[i][j] = m[k];"),
         *loop(by_u, f"for (int c = 0; c < {nx}; ++c) D[i][c] += m[k] * Z[c][j];", len(by_x)),
         "}",

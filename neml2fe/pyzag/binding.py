@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves
+
+from neml2fe.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,9 @@ class Binding:
         found = cls([], [], [])
         numbers: dict[int, int] = {}
         own = list(module.modules())
-        for member in (*own, *(m for other in held for m in other.modules())):
+        others = [m for module in held for m in module.modules()]
+        _require_registered(own, {id(p) for m in (*own, *others) for p in m._parameters.values()})
+        for member in (*own, *others):
             tables: list[tuple[dict[str, Any], list[str]]] = [
                 (member._parameters, list(member._parameters)),
                 (vars(member), list(getattr(member, "converted_params", ()))),
@@ -65,3 +70,19 @@ class Binding:
         finally:
             for table, name, value in before:
                 table[name] = value
+
+
+def _require_registered(members: Sequence[torch.nn.Module], parameters: set[int]) -> None:
+    """No gradient is to get lost: a tensor that requires one is a parameter, or named."""
+    for member in members:
+        plain = {k: v for k, v in vars(member).items() if k not in ("_parameters", "_modules")}
+        for name, value in plain.items():
+            if name in getattr(member, "converted_params", ()):
+                continue
+            tensors = (t for t in tree_leaves(value) if isinstance(t, torch.Tensor))
+            if any(t.requires_grad and id(t) not in parameters for t in tensors):
+                raise InputError(
+                    f"{type(member).__name__}.{name} requires a gradient, but is no parameter: "
+                    "register it as torch.nn.Parameter, or name it in the list converted_params of "
+                    "its module"
+                )

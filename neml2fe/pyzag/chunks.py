@@ -10,7 +10,7 @@ import torch
 
 from neml2fe.errors import InputError
 from neml2fe.pyzag.newton import ChunkNewtonRaphson
-from neml2fe.pyzag.predictors import LastStepPredictor, Predictor
+from neml2fe.pyzag.predictors import FullTrajectoryPredictor, LastStepPredictor, Predictor
 from neml2fe.pyzag.recursion import (
     Linearised,
     NonlinearFunctionOperatorFactory,
@@ -28,7 +28,9 @@ class Engine(Protocol):
     @property
     def func(self) -> NonlinearFunctionOperatorFactory: ...
 
-    def forward(self, y0: torch.Tensor, forces: Tensors, n: int) -> tuple[torch.Tensor, Splits]: ...
+    def forward(
+        self, y0: torch.Tensor, forces: Tensors, n: int, first: int = 0
+    ) -> tuple[torch.Tensor, Splits]: ...
 
     def backward(
         self, y: torch.Tensor, forces: Tensors, y_bar: torch.Tensor, parameters: Tensors
@@ -73,12 +75,18 @@ class Chunks:
     predictor: Predictor
     inverse: Any
     newton: ChunkNewtonRaphson
+    first: int = 0  # number of the state that a restart began from
     after: Callable[[torch.Tensor], torch.Tensor] = lambda states: states
 
     # --- forward ----------------------------------------------------------------------------
     @torch.no_grad()
-    def forward(self, y0: torch.Tensor, forces: Tensors, n: int) -> tuple[torch.Tensor, Splits]:
-        """All states, `y0` `(S, n)` first; NaN from the step on in which a specimen failed."""
+    def forward(
+        self, y0: torch.Tensor, forces: Tensors, n: int, first: int = 0
+    ) -> tuple[torch.Tensor, Splits]:
+        """All states, `y0` `(S, n)` first; NaN from the step on in which a specimen failed.
+
+        `first` is the number of y0 in the trajectory that a predictor may know.
+        """
         y = y0.new_full((n, *y0.shape), torch.nan)
         y[0] = y0
         splits = Splits()
@@ -86,12 +94,13 @@ class Chunks:
         alive = torch.isfinite(y0).all(-1).nonzero().squeeze(-1)  # others failed before
         for a, b in self.generator(len(y)):
             block = _Block(self, y, forces, separable, splits)
-            alive = block.solve(a, b, alive, self._predicted(y, a, b))
+            alive = block.solve(a, b, alive, self._predicted(y, a, b, first))
             y[a:b] = self.after(y[a:b])
         return y, splits
 
-    def _predicted(self, y: torch.Tensor, a: int, b: int) -> torch.Tensor:
-        guess = self.predictor.predict(y, a, b - a)
+    def _predicted(self, y: torch.Tensor, a: int, b: int, first: int) -> torch.Tensor:
+        known = isinstance(self.predictor, FullTrajectoryPredictor)  # and not what was found
+        guess = self.predictor.predict(y, a + self.first + first if known else a, b - a)
         if guess.shape != y[a:b].shape:
             raise InputError(
                 f"{type(self.predictor).__name__}: predicted states {a} to {b - 1} have shape "

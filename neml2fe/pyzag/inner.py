@@ -46,7 +46,8 @@ class Inner:
         """`forces` are leaves, `wanted` some of them and parameters of the model."""
         with torch.enable_grad():
             f = forces[0] if len(forces) == 1 else torch.cat(list(forces), dim=-1)
-            values = {PARAMETER + n: v for n, v in model.values().items() if v.requires_grad}
+            known, own = model.values(), model.full_names.values()
+            values = {PARAMETER + n: known[n] for n in own if known[n].requires_grad}
         return cls(model, f, values if wanted else {}, wanted)
 
     @property

@@ -10,9 +10,9 @@ import torch
 
 from neml2fe.implicit import Newton
 from neml2fe.implicit.tracing import GUESS, PARAMETER, UNKNOWNS
-from neml2fe.kernels import BAR, RATE, SOLUTION, Array, History, Request, Untraceable
+from neml2fe.kernels import BAR, RATE, SOLUTION, Array, History, Request
 from neml2fe.material import current_name, is_old
-from neml2fe.pyzag.chunks import Splits
+from neml2fe.pyzag.chunks import Chunks, Splits
 from neml2fe.pyzag.compiled import AHEAD, OLDER
 from neml2fe.pyzag.failures import finite
 from neml2fe.pyzag.inner import Inner
@@ -25,13 +25,13 @@ FORWARD = Request("update", ())
 
 @dataclass(frozen=True)
 class March:
-    """The marched solution of a model; `newton` finds each step from the one before, extrapolated.
-
-    Shapes as for `Chunks`.
+    """The marched solution of a model; `newton` finds each step from the one before, extrapolated,
+    and where it fails `rescue`, chunks of one step. Shapes as for `Chunks`.
     """
 
     func: NEML2PyzagModel
     newton: Newton
+    rescue: Chunks
     time: str = "t"
 
     def prepared(self, forces: Tensors, parameters: Tensors, n_points: int, required: bool) -> str:
@@ -44,18 +44,50 @@ class March:
             requests.append(self._backward_request(self._inner(forces, parameters)[0]))
         for request in requests:
             if not kernels.prepared(own, request, n_points, forces[0].device):
-                try:
-                    kernels.kernel(request)
-                except Untraceable as error:
-                    return str(error)
-                return f"{n_points} steps are too few to compile for, or a compiler is missing"
+                return kernels.why_not(own, request, n_points, forces[0].device)
         return ""
 
-    def forward(self, y0: torch.Tensor, forces: Tensors, n: int) -> tuple[torch.Tensor, Splits]:
-        """All states, `y0` `(S, n)` first; NaN from the step on in which a specimen failed."""
+    def forward(
+        self, y0: torch.Tensor, forces: Tensors, n: int, first: int = 0
+    ) -> tuple[torch.Tensor, Splits]:
+        """As `Chunks.forward`. Specimens that fail go again from the last solution instead of an
+        extrapolated one, and from where they fail then in steps of `rescue`."""
+        y, bad, iterations = self._marched(y0, forces, n, True)
+        splits = Splits(iterations=iterations)
+        if bad is None:
+            return y, splits
+        some = bad.any(0).nonzero().squeeze(-1)
+        parts = [f[:, some] for f in forces]
+        with self.func.only(some):
+            y[:, some], bad, more = self._marched(y0[some], parts, n, False)
+        splits.iterations += more
+        if bad is not None:
+            starts = torch.where(bad.any(0), bad.to(torch.int64).argmax(0), n)
+            for start in starts[starts < n].unique().tolist():
+                late = some[starts == start]
+                splits = splits.joined(*self._rescued(y, forces, late, start))
+        return y, splits
+
+    def _rescued(
+        self, y: torch.Tensor, forces: Tensors, specimens: torch.Tensor, start: int
+    ) -> tuple[Splits, int]:
+        """Fill in the states after `start`; what happened, and `start`."""
+        parts = [f[start:, specimens] for f in forces]
+        with self.func.only(specimens):
+            rest, splits = self.rescue.forward(y[start, specimens], parts, len(y) - start)
+        y[start:, specimens] = rest
+        numbers = specimens.tolist()
+        splits.failed = {numbers[s]: k for s, k in splits.failed.items()}
+        splits.divided.insert(0, (1, len(rest) - 1, len(numbers)))
+        return splits, start
+
+    def _marched(
+        self, y0: torch.Tensor, forces: Tensors, n: int, extrapolate: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None, int]:
+        """All states, the steps that failed `(n - 1, S)`, if any did, and iterations."""
         f = together(forces).detach()
         kernel = self.func.compiled.kernels(f).kernel(FORWARD)
-        ahead = self._ahead(f)
+        ahead = self._ahead(f) if extrapolate else f.new_zeros(n - 1)
         states = self.func.split_state(y0)
         arguments = self._arguments(f) | {
             **{n: states[current_name(n)] for n in self.func.compiled.lagged},
@@ -77,13 +109,13 @@ class March:
             carry=carry,
             into={SOLUTION: y[1:]},
         )
-        splits = Splits(iterations=int(found.iterations.sum(0).max()))
-        if bool(found.status.any()) or not finite(y):
-            bad = (found.status != 0) | ~torch.isfinite(y[1:]).all(-1)
-            y[1:][bad.cummax(0).values] = torch.nan
-            first = bad.to(torch.int64).argmax(0) + 1
-            splits.failed = {int(s): int(first[s]) for s in bad.any(0).nonzero()}
-        return y, splits
+        iterations = int(found.iterations.sum(0).max())
+        if not bool(found.status.any()) and finite(y):
+            return y, None, iterations
+        bad = (found.status != 0) | ~torch.isfinite(y[1:]).all(-1)
+        bad = bad.cummax(0).values
+        y[1:][bad] = torch.nan
+        return y, bad, iterations
 
     def backward(
         self, y: torch.Tensor, forces: Tensors, y_bar: torch.Tensor, parameters: Tensors

@@ -30,10 +30,10 @@ class NEML2PyzagModel(torch.nn.Module, NonlinearFunctionOperatorFactory):
     rows by `assemble_state` and `assemble_forces`.
 
     Each parameter of the system's model becomes a `torch.nn.Parameter` of this module, the same
-    object, named by its block and symbol: `yield_sy` for `sy` of block `yield`, or by its full
-    path where that is ambiguous. `include_parameters` or `exclude_parameters`, but not both,
-    choose some of them, by these names or full paths; the others stay constant. A parameter may
-    have a value for each specimen, `(S, *shape)`.
+    object (from then on, set it here), named by its block and symbol: `yield_sy` for `sy` of block
+    `yield`, or by its full path where that is ambiguous. `include_parameters` or
+    `exclude_parameters`, but not both, choose some of them, by these names or full paths; the
+    others stay constant. A parameter may have a value for each specimen, `(S, *shape)`.
 
     `backend`: whether single steps of Newton's method and whole marches are compiled, see
     `docs/kernels.md`.
@@ -54,6 +54,8 @@ class NEML2PyzagModel(torch.nn.Module, NonlinearFunctionOperatorFactory):
             )
         if include_parameters is not None and exclude_parameters is not None:
             raise ModelError("give include_parameters or exclude_parameters, not both")
+        if isinstance(include_parameters, str) or isinstance(exclude_parameters, str):
+            raise ModelError("include_parameters and exclude_parameters are lists of names")
         if backend not in BACKENDS:
             raise ModelError(f"backend is {', '.join(BACKENDS)}, not '{backend}'")
         self.system, self.backend = system, backend
@@ -151,6 +153,20 @@ class NEML2PyzagModel(torch.nn.Module, NonlinearFunctionOperatorFactory):
     def split_forces(self, forces: torch.Tensor) -> dict[str, torch.Tensor]:
         """Rows `(*batch, nforce)` as forces by name."""
         return unpacked(forces, self._force_shapes)
+
+    @property
+    def packing(self) -> tuple[Shapes, Shapes]:
+        """Shapes of unknowns and forces."""
+        return self._state_shapes, self._force_shapes
+
+    @packing.setter
+    def packing(self, shapes: tuple[Shapes, Shapes]) -> None:
+        self._state_shapes, self._force_shapes = shapes
+
+    def _apply(self, fn: Callable[..., torch.Tensor], recurse: bool = True) -> NEML2PyzagModel:
+        """To another device or number type, with the parameters that stay constant."""
+        self.system.model._apply(fn)
+        return super()._apply(fn, recurse)
 
     @property
     def shapes(self) -> Shapes:

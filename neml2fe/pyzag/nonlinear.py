@@ -96,6 +96,13 @@ def sensitivities(
     """
     if any(not p.requires_grad for p in parameters):
         raise InputError("sensitivities: a parameter requires no gradient (it is frozen)")
+    for k, rate in enumerate(rates):
+        shapes = [tuple(r.shape) for r in rate]
+        if shapes != [tuple(p.shape) for p in parameters]:
+            raise InputError(
+                f"sensitivities: rates {k} have shapes {shapes}, the parameters "
+                f"{[tuple(p.shape) for p in parameters]}"
+            )
     with repeated(len(y)):
         engine, _ = solver.engine(y[0], len(y), forces, parameters)
         zero = y.new_zeros(*y.shape[1:], len(rates))

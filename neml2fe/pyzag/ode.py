@@ -20,8 +20,8 @@ class IntegrateODE(torch.nn.Module, NonlinearFunctionOperatorFactory):
     derivatives by the states `(m, *batch, n, n)`. Alone, they are differentiated automatically,
     for which the rate at a point must depend on the state at that point only.
 
-    The first force is the time, `(m + 1, *batch)`, or `(m + 1,)` for all of the batch; a last
-    dimension of 1 is passed on to `ode`.
+    The first force is the time, `(N, *batch, 1)` as all forces of a solver; the last dimension is
+    passed on to `ode`.
     """
 
     def __init__(self, ode: torch.nn.Module) -> None:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.utils._pytree import tree_leaves
@@ -38,6 +39,7 @@ class NonlinearFunctionOperatorFactory(ABC):
     """
 
     lookback = 1
+    packing: Any = None  # how variables lie in rows, where that changes from run to run
 
     @abstractmethod
     def evaluate_raw(

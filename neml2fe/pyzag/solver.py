@@ -30,6 +30,7 @@ from neml2fe.pyzag.trajectory import Run, Sparse, Trajectory
 BACKENDS = ("auto", "march", "chunk", "sequential")
 POINTS = 4096  # of a chunk that is chosen here: enough for torch, and still small in memory
 LONGEST = 50  # steps of such a chunk: Newton's method for longer ones takes more iterations
+MOST_ITERATIONS = 25  # of a step within a march, before another way is tried
 MANY = 2048  # specimens from which on a GPU is busy with one thread each
 _log = logging.getLogger("neml2fe.pyzag")
 
@@ -64,7 +65,9 @@ class RecursiveNonlinearEquationSolver(torch.nn.Module):
 
     `backend`: `march` takes a compiled model through its steps within a kernel, `chunk` solves
     chunks of steps at once, `sequential` one step after another; `auto` chooses and says so in
-    `outcome` and in the log `neml2fe.pyzag`. All give the same trajectories and gradients.
+    `outcome` and in the log `neml2fe.pyzag`. All give the same trajectories and gradients. A march
+    takes tolerances and `miter` from `nonlinear_solver`; chunks, predictor and linear solver are
+    for specimens that fail in it.
     """
 
     def __init__(
@@ -145,7 +148,7 @@ class RecursiveNonlinearEquationSolver(torch.nn.Module):
         self.func.check(y0, forces)
         with repeated(n):
             binding = Binding.of(self, self.func.held_modules())
-            engine, self.outcome = self.engine(y0, n, forces, binding.tensors)
+            engine, self.outcome = self.engine(y0, n, forces, binding.tensors, first)
             _log.info("%s: %s", self.outcome.backend, self.outcome.reason)
 
             def report(splits: Splits, states: torch.Tensor) -> None:
@@ -153,8 +156,9 @@ class RecursiveNonlinearEquationSolver(torch.nn.Module):
                 before = before if components is None else before[..., list(components)]
                 self._report(Splits().joined(splits, first), torch.cat((before, states)))
 
-            chunks = self._chunks(y0, n)
-            run = Run(engine, chunks, binding, n, len(forces), report, repetitions())
+            chunks = self._chunks(y0, first)
+            packing = self.func.packing
+            run = Run(engine, chunks, binding, n, len(forces), report, repetitions(), packing)
             if keep_every is None and components is None:
                 y = Trajectory.apply(run, y0, *forces, *binding.tensors)
             else:
@@ -173,9 +177,12 @@ class RecursiveNonlinearEquationSolver(torch.nn.Module):
         n: int,
         forces: Sequence[torch.Tensor],
         parameters: Sequence[torch.Tensor],
+        first: int = 0,
     ) -> tuple[Engine, Outcome]:
-        """The way through time for such a trajectory, and why."""
-        chunks = self._chunks(y0, n)
+        """The way through time for such a trajectory, and why; `first` is the number of y0."""
+        chunks = self._chunks(y0, first)
+        if n == 1:
+            return chunks, Outcome("sequential", "there are no steps")
         if self.backend in ("auto", "march"):
             march, reason = self._march(y0, n, forces, parameters)
             if march is not None:
@@ -189,7 +196,7 @@ class RecursiveNonlinearEquationSolver(torch.nn.Module):
         how = f"chunks of {longest} steps" if longest > 1 else "step by step"
         return chunks, Outcome(name, f"{how}: {reason}")
 
-    def _chunks(self, y0: torch.Tensor, n: int) -> Chunks:
+    def _chunks(self, y0: torch.Tensor, first: int) -> Chunks:
         generator = self.step_generator
         if self.backend == "sequential":
             generator = StepGenerator(1)
@@ -201,6 +208,7 @@ class RecursiveNonlinearEquationSolver(torch.nn.Module):
             self.predictor,
             self.direct_solve_operator,
             self.nonlinear_solver,
+            first,
             self._after,
         )
 
@@ -221,7 +229,14 @@ class RecursiveNonlinearEquationSolver(torch.nn.Module):
             return None, f"{len(y0)} specimens leave most of a GPU idle in a march"
         newton = self.nonlinear_solver
         march = March(
-            func, Newton(abs_tol=newton.atol, rel_tol=newton.rtol, substep_del_tol=newton.step_tol)
+            func,
+            Newton(
+                abs_tol=newton.atol,
+                rel_tol=newton.rtol,
+                substep_del_tol=newton.step_tol,
+                max_its=min(newton.miter, MOST_ITERATIONS),
+            ),
+            replace(self._chunks(y0, 0), generator=StepGenerator(1), predictor=LastStepPredictor()),
         )
         required = self.backend == "march"
         try:

@@ -29,12 +29,20 @@ class Run:
     n_forces: int
     report: Callable[[Splits, torch.Tensor], None]
     calls: int  # repetitions: whether kernels pay is the same for forward and backward
+    packing: object  # of variables in rows
 
     @contextmanager
-    def restored(self, parameters: Tensors) -> Iterator[None]:
-        """What the run found, parameters and repetitions, for its derivatives."""
-        with self.binding.bound(parameters), repeated(self.calls):
-            yield
+    def restored(self, parameters: Tensors) -> Iterator[Tensors]:
+        """What the run found, for its derivatives: parameters (yielded, as they may have been
+        frozen since), packing and repetitions."""
+        parameters = [p if p.requires_grad else p.detach().requires_grad_() for p in parameters]
+        func = self.engine.func
+        packing, func.packing = func.packing, self.packing
+        try:
+            with self.binding.bound(parameters), repeated(self.calls):
+                yield parameters
+        finally:
+            func.packing = packing
 
     def split(self, tensors: Tensors) -> tuple[Tensors, Tensors]:
         return tensors[: self.n_forces], tensors[self.n_forces :]
@@ -57,9 +65,9 @@ class Trajectory(torch.autograd.Function):
         run: Run = ctx.run
         y, *tensors = ctx.saved_tensors
         forces, _ = run.split(tensors)
-        wanted = [f for f, needed in zip(forces, ctx.needs_input_grad[2:], strict=False) if needed]
+        wanted = sum(f.requires_grad for f in forces)
         y0_bar, *bars = Adjoint.apply(run, y, y_bar, *tensors)
-        of_forces, of_parameters = iter(bars[: len(wanted)]), bars[len(wanted) :]
+        of_forces, of_parameters = iter(bars[:wanted]), bars[wanted:]
         return (
             None,
             y0_bar,
@@ -76,7 +84,7 @@ class Adjoint(torch.autograd.Function):
         ctx: Any, run: Run, y: torch.Tensor, y_bar: torch.Tensor, *tensors: torch.Tensor
     ) -> Any:
         forces, parameters = run.split(tensors)
-        with run.restored(parameters):
+        with run.restored(parameters) as parameters:
             y0_bar, of_forces, of_parameters = backward(run.engine, y, forces, y_bar, parameters)
         ctx.run = run
         ctx.save_for_backward(y, y_bar, *tensors)
@@ -87,7 +95,7 @@ class Adjoint(torch.autograd.Function):
         run: Run = ctx.run
         y, y_bar, *tensors = ctx.saved_tensors
         forces, parameters = run.split(tensors)
-        with torch.no_grad(), run.restored(parameters):
+        with torch.no_grad(), run.restored(parameters) as parameters:
             of_y, of_y_bar, of_forces, of_parameters = curvature(
                 run.chunks, y, forces, y_bar, parameters, y0_rate, rates
             )
@@ -120,7 +128,8 @@ class Sparse(torch.autograd.Function):
         found[0] = y0[..., components]
         starts, whole = [y0], Splits()
         for a, b in stretches(run.n, every):
-            y, splits = run.engine.forward(starts[-1], [f[a : b + 1] for f in forces], b - a + 1)
+            part = [f[a : b + 1] for f in forces]
+            y, splits = run.engine.forward(starts[-1], part, b - a + 1, a)
             found[a + 1 : b + 1] = y[1:, ..., components]
             starts.append(y[-1].clone())
             whole = whole.joined(splits, a)
@@ -137,10 +146,10 @@ class Sparse(torch.autograd.Function):
         force_bars = [torch.zeros_like(f) for f in forces if f.requires_grad]
         parameter_bars = [torch.zeros_like(p) for p in parameters]
         carried = torch.zeros_like(starts[0])
-        with torch.no_grad(), run.restored(parameters):
+        with torch.no_grad(), run.restored(parameters) as parameters:
             for k, (a, b) in reversed(list(enumerate(stretches(run.n, ctx.every)))):
                 part = [f.detach()[a : b + 1].requires_grad_(f.requires_grad) for f in forces]
-                y, _ = run.engine.forward(starts[k], part, b - a + 1)
+                y, _ = run.engine.forward(starts[k], part, b - a + 1, a)
                 y_bar = torch.zeros_like(y)
                 y_bar[1:, ..., ctx.components] = found_bar[a + 1 : b + 1]
                 y_bar[-1] += carried

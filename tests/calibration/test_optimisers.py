@@ -268,6 +268,7 @@ def test_all_starts_fail() -> None:
         ({"optimiser": "adam", "rate": 1.0}, "adam cannot be set up"),
         ({"optimiser": "lbfgs", "lr": 1.0}, "no option lr"),
         ({"starts": 0}, "at least one start"),
+        ({"seed": -1, "starts": 3}, "seed must be at least 0, got -1"),
         ({"level": 95.0}, "between 0 and 1"),
         ({"patience": 0}, "patience"),
         ({"max_iterations": -1}, "max_iterations"),

@@ -83,10 +83,18 @@ def test_a_killed_fit_goes_on_from_its_best(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b'{"number": 4, "sta')  # the line in which the next kill comes
     result = fit(problem(), record=path, resume=True)
-    assert result.history[0].loss == pytest.approx(before[-1]["loss"], rel=1e-12)
+    assert result.resumed_from == 3
+    assert result.reason.endswith("; resumed from iteration 3")
+    assert [i.number for i in result.history] == list(range(len(result.history)))
+    assert [i.loss for i in result.history[:3]] == [row["loss"] for row in before[:3]]
+    assert result.history[3].loss == pytest.approx(before[3]["loss"], rel=1e-12)
+    assert result.history[3].seconds >= before[3]["seconds"]
+    assert result.history[0].values == pytest.approx({"b1": 0.5, "b2": 3.0})
     whole = fit(problem())
     assert result.values == pytest.approx(whole.values, rel=1e-7)
-    assert len(record.read(path).iterations) == 4 + len(result.history)
+    rows = record.read(path).iterations
+    assert [row["number"] for row in rows[4:]] == [i.number for i in result.history[3:]]
+    assert [row["run"] for row in rows] == [0] * 4 + [1] * (len(rows) - 4)
 
 
 def test_resume_takes_the_best_of_all_starts(tmp_path: Path) -> None:
@@ -95,6 +103,48 @@ def test_resume_takes_the_best_of_all_starts(tmp_path: Path) -> None:
     found = record.best(path, problem(1.5).parameters)
     assert found is not None
     torch.testing.assert_close(found, first.x, rtol=0, atol=1e-12)
+
+
+def test_a_fit_that_is_resumed_twice_is_one_history(tmp_path: Path) -> None:
+    path = tmp_path / "fit.jsonl"
+    whole = fit(problem())
+    first = fit(problem(), record=path, max_iterations=2)
+    second = fit(problem(), record=path, max_iterations=2, resume=True)
+    assert second.reason == "stopped at the limit of 2 iterations; resumed from iteration 2"
+    third = fit(problem(), record=path, resume=True)
+    assert third.resumed_from == 4
+    assert third.history[:2] == first.history[:2]
+    assert third.history[2:4] == second.history[2:4]
+    assert [i.number for i in third.history] == list(range(len(third.history)))
+    seconds = [i.seconds for i in third.history]
+    assert seconds == sorted(seconds)
+    assert third.values == pytest.approx(whole.values, rel=1e-6)
+
+
+def test_the_trail_of_a_start_is_its_own(tmp_path: Path) -> None:
+    """Of four starts that reach different points, the best goes on in its own history."""
+    path = tmp_path / "fit.jsonl"
+    # Far from the minimum the first start is the worst.
+    first = fit(problem(), record=path, starts=4, max_iterations=1)
+    assert first.history[0].start > 0
+    resumed = fit(problem(), record=path, resume=True)
+    assert resumed.history[: len(first.history) - 1] == first.history[:-1]
+    assert [i.number for i in resumed.history] == list(range(len(resumed.history)))
+    again = fit(problem(), record=path, resume=True, starts=2)
+    assert again.starts[1].history[0].number == 0
+    assert again.starts[0].history[: len(resumed.history) - 1] == resumed.history[:-1]
+
+
+def test_a_record_of_an_earlier_version_of_the_program(tmp_path: Path) -> None:
+    """Rows without a run."""
+    path = tmp_path / "fit.jsonl"
+    first = fit(problem(), record=path, max_iterations=2)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows[1:]:
+        del row["run"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert fit(problem(), record=path, resume=True).history[:2] == first.history[:2]
+    assert record.read(path).iterations[-1]["run"] == 1
 
 
 def test_without_resume_a_record_is_replaced(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,6 +128,15 @@ def test_without_scatter_nothing_changes() -> None:
     assert found.ordinary is not None and found.ordinary.loss == ordinary.loss
 
 
+def test_the_first_fit_goes_on_from_its_record(tmp_path: Path) -> None:
+    path = tmp_path / "fit.jsonl"
+    begun = fit(decay_tests(0), record=path, max_iterations=2)
+    found = fit_with_scatter(decay_tests(0), SHARES, 1, record=path, resume=True)
+    assert found.resumed_from == 2
+    assert found.history[:2] == begun.history[:2]
+    assert found.reason.endswith("; resumed from iteration 2")
+
+
 def test_the_gradient_of_the_loss() -> None:
     problem = decay_tests(1)
     whitened = ScatteredProblem(problem, SHARES, problem.parameters.x0)
@@ -142,10 +152,10 @@ def test_the_gradient_of_the_loss() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_intervals_cover_the_mean(known: bool) -> None:
-    """Of 40 data sets 95 % intervals hold the mean of the population as often as a binomial
+    """Of 24 data sets 95 % intervals hold the mean of the population as often as a binomial
     allows, of 0.90 in place of 0.95 where 12 specimens have to tell scatter and noise as well;
     those of least squares hold it too seldom for 0.95."""
-    n, inside, ordinary = 40, torch.zeros(2), torch.zeros(2)
+    n, inside, ordinary = 24, torch.zeros(2), torch.zeros(2)
     scatter: Scatter = SHARES if known else dict.fromkeys(SHARES)
     for seed in range(n):
         problem = decay_tests(seed, sigma=SIGMA if known else None)
@@ -211,9 +221,9 @@ def _between(seed: int) -> float:
 
 
 def test_estimates_of_two_parameters_are_near_the_truth() -> None:
-    """Variances, which the restricted likelihood leaves nearly unbiased, on the mean of 40."""
+    """Variances, which the restricted likelihood leaves nearly unbiased, on the mean of 24."""
     squares = []
-    for seed in range(40):
+    for seed in range(24):
         problem = decay_tests(seed, sigma=None)
         found = estimate_scatter(
             problem, {"b1": None, "b2": None}, fit(problem, level=None, gradient_tolerance=1e-4).x

@@ -335,7 +335,7 @@ def test_a_tension_test(tmp_path: Path) -> None:
     assert not bool(made.weights["stress"][..., 1:].any())
     close(made.fields["temperature"][:, 0], 800, 800, 800, 800)
     close(made.conditions["temperature"], 800)
-    close(made.conditions["rate"], 0.01)
+    close(made.conditions["strain_rate"], 0.01)
 
 
 @pytest.mark.parametrize(
@@ -408,7 +408,7 @@ def test_shear_and_lateral_strain(tmp_path: Path) -> None:
     close(made.measured["stress"][1, 0], 0, 0, 0, 0, 0, 50 * SHEAR)
     close(made.measured["strain"][1, 0], 0, -0.003, 0, 0, 0, 0)
     assert made.n_values.tolist() == [2]
-    close(made.conditions["rate"], 0.02)
+    close(made.conditions["strain_rate"], 0.02)
     predicted = {**made.measured, "stress": made.measured["stress"] + 10.0 * SHEAR}
     close(GaussianNoise(1.0).residuals(predicted, made.measured, made.weights), 2, 0)
 
@@ -419,6 +419,7 @@ def test_stress_drives(tmp_path: Path) -> None:
     close(made.stress[:, 0, 0], 0, 100, 150, 180)
     close(made.measured["strain"][:, 0, 0], 0, 0.01, 0.02, 0.04)
     assert list(made.measured) == ["strain"]
+    assert not made.conditions  # a rate of stress is none of strain
 
 
 def test_all_strains_drive(tmp_path: Path) -> None:
@@ -456,7 +457,7 @@ def test_a_rate_in_place_of_times(tmp_path: Path) -> None:
     made = specimen.read()
     close(made.times[:, 0], 0, 1, 3, 7)
     close(made.strain[:, 0, 0], 0, 0.001, 0.003, -0.001)
-    close(made.conditions["rate"], 1e-3)
+    close(made.conditions["strain_rate"], 1e-3)
     close(replace(specimen, start="first").read().times[:, 0], 1, 3, 7)
     made = replace(specimen, leave_out=[("time", 2.5, 3.5)]).read()
     close(made.weights["stress"][:, 0, 0], 0, 1, 0, 1)
@@ -467,8 +468,9 @@ def test_a_rate_in_place_of_times(tmp_path: Path) -> None:
     [
         ((0.002, 0.003), {}, 8.0),  # 1e-3 each second: two seconds earlier
         ((-0.002, -0.006), {}, 9.5),
-        ((0.002, 0.002), {}, 9.0),  # held: one increment
-        ((0.002, 0.00201), {}, 9.0),  # below 1 % in the first increment: held
+        ((0.002, 0.002), {}, 10.0 - 1e-6),  # held: applied at once
+        ((0.002, 0.00201), {}, 10.0 - 1e-6),  # below 1 % in the first increment: held
+        ((0.002, 0.002), {"start_time": 9.0}, 9.0),
         ((0.002, 0.003), {"start_time": 0.0}, 0.0),
     ],
 )
@@ -487,6 +489,26 @@ def test_a_preload_gets_an_undeformed_row_before_it(
     plain = replace(specimen, start="first").read()
     close(plain.times[:, 0], 10, 11)
     close(plain.weights["stress"][:, 0, 0], 0, 1)
+
+
+def test_the_load_of_a_creep_file_is_applied_at_once(tmp_path: Path) -> None:
+    """With rows an hour apart, and an hour of creep before the first row if it were not."""
+    text = "time,stress,strain\n0,200,1e-3\n1,200,2e-3\n2,200,2.5e-3\n"
+    columns = [CSVColumn("time", "time", "h", "s"), STRESS, STRAIN]
+    specimen = write(tmp_path, text, columns=columns, control=("stress_11",))
+    close(specimen.read().times[:, 0], -3.6e-3, 0, 3600, 7200)
+    close(replace(specimen, start_time=-0.5).read().times[:, 0], -1800, 0, 3600, 7200)
+    model = load_input(PERZYNA).get_model("material")
+
+    def first_strain(made: Specimens) -> float:
+        times, control = Scalar(made.times), SR2(made.control)
+        strain, stress = SR2(made.strain), SR2(made.stress)
+        history = MixedControlDriver(model, times, control, strain, stress).run()
+        return float(history.inputs[1][history.strain or ""][0, 0])
+
+    elastic = first_strain(replace(specimen.read(), times=tensor(-1e-12, 0, 1, 2)[:, None]))
+    assert first_strain(specimen.read()) == pytest.approx(elastic, rel=1e-3)
+    assert first_strain(replace(specimen, start_time=-1.0).read()) > 1.1 * elastic
 
 
 def test_masks(tmp_path: Path) -> None:
@@ -526,38 +548,35 @@ def long_file(folder: Path, rows: int, **options: Any) -> CSVSpecimen:
     return write(folder, "time,strain,stress,ok\n" + "\n".join(lines), mask="ok", **options)
 
 
-def test_thinning_to_the_nearest_rows(tmp_path: Path) -> None:
-    made = long_file(tmp_path, 11, max_rows=6).read()
-    close(made.times[:, 0], 0, 2, 4, 6, 8, 10)
-    close(made.weights["stress"][:, 0, 0], 0, 1, 1, 0, 1, 1)
-    assert same(long_file(tmp_path, 11, max_rows=11).read(), long_file(tmp_path, 11).read())
-
-
-def test_thinning_by_means_keeps_all_weight(tmp_path: Path) -> None:
-    made = long_file(tmp_path, 11, max_rows=6, thinning="average").read()
-    close(made.times[:, 0], 0, 1.5, 3.5, 5.5, 7.5, 9.5)
-    close(made.strain[:, 0, 0], 0, 0.015, 0.035, 0.055, 0.075, 0.095)
-    # Rows 3, 6 and 9 are masked: their neighbours stand alone.
-    close(made.measured["stress"][:, 0, 0], 0, 4.5, 12, 15, 22.5, 30)
-    close(made.weights["stress"][:, 0, 0], 0, 2, 1, 1, 2, 1)
+def test_thinning_leaves_the_driving_history_whole(tmp_path: Path) -> None:
+    """Masked rows, the multiples of three, do not count among those compared."""
+    whole, made = (long_file(tmp_path, 14, max_rows=n).read() for n in (None, 4))
+    for name in ("times", "strain", "control"):
+        assert torch.equal(getattr(made, name), getattr(whole, name))
+    assert whole.n_values.tolist() == [9]  # 1 2 4 5 7 8 10 11 13
+    assert made.weights["stress"][:, 0, 0].nonzero().flatten().tolist() == [1, 5, 8, 13]
+    assert same(long_file(tmp_path, 14, max_rows=9).read(), whole)
 
 
 @given(st.integers(3, 40), st.integers(2, 12))
 def test_thinning_of_any_length(tmp_path_factory: Any, rows: int, kept: int) -> None:
     folder = tmp_path_factory.mktemp("thin")
     whole = long_file(folder, rows).read()
-    made = long_file(folder, rows, max_rows=kept, thinning="average").read()
-    assert len(made.times) == min(rows, kept)
-    assert made.weights["stress"].sum() == whole.weights["stress"].sum()
-    assert len(long_file(folder, rows, max_rows=kept).read().times) == min(rows, kept)
+    made = long_file(folder, rows, max_rows=kept).read()
+    assert int(made.n_values) == min(int(whole.n_values), kept)
+    assert torch.equal(made.strain, whole.strain)
+    used, compared = made.weights["stress"] > 0.0, whole.weights["stress"] > 0.0
+    assert not bool((used & ~compared).any())
+    for ends in (0, -1):
+        assert torch.equal(used.nonzero()[ends], compared.nonzero()[ends])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "bar 7.csv: the file is empty; a header"),
-        ("time,strain,stress\n", "bar 7.csv: 0 rows of data; a history needs at least two"),
-        ("time,strain,stress\n1,0.1,5\n", "1 rows of data; a history needs at least two"),
+        ("time,strain,stress\n", "bar 7.csv: no rows of data; a history needs at least two"),
+        ("time,strain,stress\n1,0.1,5\n", "7.csv: one row of data; a history needs at least two"),
         (
             TENSION.replace("stress", "Stress"),
             "bar 7.csv:1: the column 'stress' does not exist; did you mean 'Stress'",
@@ -604,7 +623,6 @@ def test_a_start_after_the_first_row(tmp_path: Path) -> None:
         ({"missing": "skip"}, "missing is error or mask, got 'skip'"),
         ({"start": "now"}, "start is zero or first"),
         ({"others": "none"}, "others is stress or strain"),
-        ({"thinning": "none"}, "thinning is nearest or average"),
         ({"control": ("strain_22",)}, "no column gives 'strain_22'; did you mean 'strain_11'"),
         ({"control": ()}, "control names components"),
         ({"control": ("time",)}, "control names components"),

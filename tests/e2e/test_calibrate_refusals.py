@@ -39,11 +39,11 @@ def test_missing_column(quick: Path, neml2fe: Cli) -> None:
     refused(quick, neml2fe, "fast.csv:1:", "'Stress'", "Force")
 
 
-@pytest.mark.parametrize("rows", [0, 1])
-def test_no_history(rows: int, quick: Path, neml2fe: Cli) -> None:
+@pytest.mark.parametrize(("rows", "words"), [(0, "no rows of data"), (1, "one row of data")])
+def test_no_history(rows: int, words: str, quick: Path, neml2fe: Cli) -> None:
     data = quick / "data/fast.csv"
     data.write_text("".join(data.read_text().splitlines(True)[: 1 + rows]))
-    refused(quick, neml2fe, "fast.csv", f"{rows} rows of data", "at least two")
+    refused(quick, neml2fe, "fast.csv", words, "at least two")
 
 
 def test_empty_and_absent_files(quick: Path, neml2fe: Cli) -> None:
@@ -66,7 +66,9 @@ def test_a_specimen_that_cannot_converge_is_left_out(quick: Path, neml2fe: Cli) 
     assert "**Specimen creep is left out**" in (quick / "results/fit/report.md").read_text()
     alone = settings("Calibrations/fit/specimens=creep")
     ended = neml2fe("calibrate", quick / "fit.i", "-q", *alone)
-    assert ended.code == 1 and "no specimen can be simulated" in ended.err.splitlines()[-1]
+    last = ended.err.splitlines()[-1]
+    assert ended.code == 1 and "no specimen can be simulated" in last
+    assert "substeps = 4 in [Calibrations/fit]" in last
 
 
 # --- bad decks and command lines -------------------------------------------------------

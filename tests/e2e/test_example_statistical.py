@@ -21,7 +21,7 @@ EXAMPLE = ROOT / "examples/calibration/statistical.py"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("statistical")
-    words = "--temperatures 3 --rates 3 --steps 20 --largest 0.05 --svi-steps 100 --draws 200"
+    words = "--temperatures 3 --rates 3 --steps 10 --largest 0.05 --svi-steps 80 --draws 100"
     done = subprocess.run(
         [sys.executable, str(EXAMPLE), str(folder), *words.split()],
         capture_output=True,
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     assert "of 27 true values lie inside of their 95% intervals" in done.stdout
-    assert "100 steps" in done.stdout
+    assert "80 steps" in done.stdout
     return folder
 
 
@@ -57,8 +57,8 @@ def test_what_nine_short_tests_tell(folder: Path) -> None:
 
 def test_draws_and_figures(folder: Path) -> None:
     draws = torch.load(folder / "statistical.pt", weights_only=True)
-    assert draws["steel.C_value"].shape == (200, 9)
-    assert draws["steel.saturation_ordinate_scale"].shape == (200, 5)
+    assert draws["steel.C_value"].shape == (100, 9)
+    assert draws["steel.saturation_ordinate_scale"].shape == (100, 5)
     assert bool((draws["steel.saturation_ordinate_scale"] > 0).all())
     for name in ("means", "scatter", "bands"):
         assert (folder / f"statistical_{name}.png").stat().st_size > 10_000

@@ -24,10 +24,10 @@ def example(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def reduced(folder: Path, seed: int) -> Path:
-    """15 tests of 40 steps to 10 % strain; their index."""
+    """15 tests of 20 steps to 10 % strain; their index."""
     import synthetic
 
-    synthetic.write(folder, synthetic.experiments(seed, n_rates=3, n_steps=40, largest=0.1))
+    synthetic.write(folder, synthetic.experiments(seed, n_rates=3, n_steps=20, largest=0.1))
     return folder / "index.csv"
 
 
@@ -58,7 +58,7 @@ def test_as_a_user_runs_it(tmp_path: Path) -> None:
 
 
 def test_intervals_hold_the_truth(tmp_path: Path) -> None:
-    """Of 39 intervals of three data sets at least as many as a binomial of 0.9 lets expect: with
+    """Of 26 intervals of two data sets at least as many as a binomial of 0.9 lets expect: with
     15 specimens the scatter itself is not well known. Those of least squares, which take all
     residuals for independent, hold it in less than half of the cases."""
     import deterministic
@@ -66,21 +66,21 @@ def test_intervals_hold_the_truth(tmp_path: Path) -> None:
 
     true = torch.tensor([*deterministic.truth().values()], dtype=torch.float64)
     inside = ordinary = 0
-    for seed in range(3):
+    for seed in range(2):
         index = reduced(tmp_path / str(seed), seed)
         deck = load_input(deterministic.DECK, [f"Specimens/tension/index={index}"])
         problem = deck.get("Calibrations", "deterministic").problem()
         assert problem.solver.outcome.backend == "march"
         assert not problem.flagged
-        found = fit_with_scatter(problem, dict.fromkeys(synthetic.SCATTER), relinearise=2)
+        found = fit_with_scatter(problem, dict.fromkeys(synthetic.SCATTER), relinearise=1)
         assert found.converged
         assert found.ordinary is not None and found.ordinary.converged
         assert found.uncertainty is not None and found.ordinary.uncertainty is not None
         inside += _inside(found.uncertainty, true)
         ordinary += _inside(found.ordinary.uncertainty, true)
         assert list(found.uncertainty.not_identifiable) == ["elasticity.nu.value"]
-    assert inside >= stats.binom.ppf(0.01, 39, 0.9), inside
-    assert ordinary < 19, ordinary
+    assert inside >= stats.binom.ppf(0.01, 26, 0.9), inside
+    assert ordinary < 13, ordinary
 
 
 def _inside(known: Uncertainty, true: torch.Tensor) -> int:

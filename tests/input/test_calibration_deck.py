@@ -38,6 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "sub/b.csv").write_text("\n".join(rows[:3]) + "\n")
     index = ["id,path,T (degC),importance", "one,../a.csv,20,2", "two,b.csv,500,0.5"]
     (tmp_path / "sub/index.csv").write_text("\n".join(index) + "\n")
+    (tmp_path / "sub/holes.csv").write_text("name,file\none,b.csv\ntwo,\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -53,8 +54,11 @@ def specimens(fields: str, kind: str = "CSVSpecimen") -> Specimens:
     return found
 
 
-def calibration(fields: str, parameter: str = PARAMETER) -> Any:
-    text = MODEL + block("Specimens", "test", f"type=CSVSpecimen\nfile=a.csv\n{COLUMNS}{UNITS}")
+def calibration(fields: str, parameter: str = PARAMETER, more: str = "") -> Any:
+    """Of a deck whose last block is [Calibrations/fit]; `fields` begin in its third line."""
+    text = (
+        MODEL + more + block("Specimens", "test", f"type=CSVSpecimen\nfile=a.csv\n{COLUMNS}{UNITS}")
+    )
     text += block("Parameters", "modulus", parameter)
     text += block("Calibrations", "fit", f"model = elasticity\nstrain = strain\n{fields}")
     return Input(parse_deck(text, "deck.i")).get("Calibrations", "fit")
@@ -105,6 +109,15 @@ def test_an_index(folder: Path) -> None:
     assert found.weights["stress"][1, :, 0].tolist() == [2, 0.5]
 
 
+CALIBRATION = (
+    2
+    + (  # line of [fit] in the deck of `calibration`
+        MODEL
+        + block("Specimens", "test", f"type=CSVSpecimen\nfile=a.csv\n{COLUMNS}{UNITS}")
+        + block("Parameters", "modulus", PARAMETER)
+    ).count("\n")
+    + 1
+)
 ONE = f"file = a.csv\n{COLUMNS}"  # what follows stands in line 7
 LIST = "index = sub/index.csv\nfile_column = path\n"
 
@@ -127,6 +140,7 @@ LIST = "index = sub/index.csv\nfile_column = path\n"
         ("file = a.csv\nvariables = 'time strain_14'", ["deck.i:5:", "strain_14"]),
         (f"{LIST}name_column = label\n{COLUMNS}", ["deck.i:2:", "index.csv:1", "'label'"]),
         (f"{LIST}weight = path\n{COLUMNS}", ["deck.i:2:", "index.csv:2", "'../a.csv'"]),
+        (f"index = sub/holes.csv\n{COLUMNS}", ["deck.i:2:", "holes.csv:3", "'file'", "empty"]),
         (f"{LIST}max_rows = 1\n{COLUMNS}", ["deck.i:2:", "index.csv:2", "max_rows"]),
     ],
 )
@@ -169,6 +183,9 @@ def test_refused_parameters(parameter: str, word: str, folder: Path) -> None:
 
 
 # --- [Calibrations] --------------------------------------------------------------------
+# A second test: rows of stress that drive, strain that is compared.
+CREEP = block("Specimens", "creep", f"type = CSVSpecimen\nfile = a.csv\n{COLUMNS}{UNITS}"
+              "control = stress_11")  # fmt: skip
 TWO = "noise_variables = 'stress strain'\n"
 
 
@@ -184,11 +201,50 @@ TWO = "noise_variables = 'stress strain'\n"
     ],
 )
 def test_noise(fields: str, noise: object, folder: Path) -> None:
-    assert calibration(fields).noise == noise
+    assert calibration(f"specimens = test\n{fields}", more=CREEP).noise == noise
+
+
+@pytest.mark.parametrize(
+    ("fields", "line", "words"),
+    [
+        ("", 2, ["stress and strain", "'stress strain'", "sigma = '2 2e-5'", "'sigmas'"]),
+        ("sigma = 2", 5, ["stress and strain"]),
+        ("noise = huber\nsigma = 2", 6, ["stress and strain"]),
+        ("noise = relative\nfraction = 0.1\nfloor = 2", 7, ["floor = '2 2e-5'"]),
+        ("noise_variables = stress\nsigma = 2", 5, ["'strain' is compared"]),
+        (f"{TWO}", 5, ["give sigma"]),
+        ("noise_variables = 'stress stress'\nsigma = '2 2'", 5, ["listed twice"]),
+        ("noise_variables = 'stress strian'\nsigma = '2 2'", 5, ["did you mean 'strain'"]),
+    ],
+)
+def test_units_are_not_mixed(fields: str, line: int, words: list[str], folder: Path) -> None:
+    with pytest.raises(Error) as refused:
+        calibration(fields, more=CREEP)
+    at = CALIBRATION + CREEP.count("\n") + line - 1
+    assert str(refused.value).startswith(f"deck.i:{at}: [Calibrations/fit]")
+    for word in words:
+        assert word in str(refused.value), str(refused.value)
+
+
+def test_columns_with_sigmas_are_not_mixed(folder: Path) -> None:
+    def deck(*sigmas: str) -> Any:
+        text = MODEL + block("Parameters", "modulus", PARAMETER)
+        for name, sigma, control in zip("ab", sigmas, ("strain_11", "stress_11"), strict=True):
+            fields = f"type = CSVSpecimen\nfile = a.csv\n{COLUMNS}sigmas = '{sigma}'\n"
+            text += block("Specimens", name, f"{fields}control = {control}")
+        text += block("Calibrations", "fit", "model = elasticity\nsigma = 1")
+        return Input(parse_deck(text, "deck.i")).get("Calibrations", "fit")
+
+    assert deck("- - 2", "- 2e-5 -").noise == GaussianNoise(1.0)
+    with pytest.raises(Error, match="different units"):
+        deck("- - 2", "- - -")
 
 
 def test_options_and_units_for_reports(folder: Path) -> None:
-    found = calibration("optimiser = Adam\nlearning_rate = 0.1\nstarts = 3\nlevel = 0.9")
+    found = calibration(
+        "optimiser = Adam\nlearning_rate = 0.1\nstarts = 3\nlevel = 0.9\nsubsteps = 4"
+    )
+    assert found.substeps == 4 and calibration("").substeps == 1
     assert (found.optimiser, found.learning_rate, found.starts, found.level) == (
         "Adam",
         0.1,
@@ -226,9 +282,8 @@ def test_some_specimens_and_parameters(folder: Path) -> None:
         ("sigma = '1 2'", ["expected a number"]),
         ("noise_variables = stress\nsigma = '1 2'", ["2 values for the 1"]),
         ("sigma = -1", ["sigma", "positive"]),
-        ("optimiser = adan", ["'adam'"]),
-        ("patience = 0", ["patience"]),
         ("stress = sigma", ["sigma", "stress"]),
+        ("noise_variables = strain\nsigma = 1", ["no specimen has a measured 'strain'"]),
     ],
 )
 def test_refused_calibrations(fields: str, words: list[str], folder: Path) -> None:
@@ -236,6 +291,62 @@ def test_refused_calibrations(fields: str, words: list[str], folder: Path) -> No
         calibration(fields)
     for word in words:
         assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("optimiser = adan", ["'adam'"]),
+        ("patience = 0", ["patience must be at least 1, got 0"]),
+        ("seed = -1", ["seed must be at least 0, got -1"]),
+        ("starts = 0", ["starts must be at least 1, got 0"]),
+        ("substeps = 0", ["substeps must be at least 1, got 0"]),
+        ("level = 95", ["level must be between 0 and 1, got 95"]),
+        ("max_iterations = -1", ["max_iterations must be at least 0"]),
+        ("gradient_tolerance = -1", ["gradient_tolerance must be at least 0"]),
+        ("learning_rate = 0", ["learning_rate must be positive, got 0"]),
+        ("learning_rate = 0.1", ["least_squares has no learning_rate", "adam"]),
+        ("parameters = ''", ["[Parameters]"]),
+        ("parameters = 'modulus modulus'", ["'modulus' is listed twice"]),
+        ("specimens = ''", ["[Specimens]"]),
+        ("specimens = 'test test'", ["'test' is listed twice"]),
+        ("time = foo", ["time = foo", "no input 'foo'"]),
+    ],
+)
+def test_refused_at_the_line(field: str, words: list[str], folder: Path) -> None:
+    with pytest.raises(Error) as refused:
+        calibration(field)
+    assert str(refused.value).startswith(f"deck.i:{CALIBRATION + 4}: [Calibrations/fit] ")
+    for word in words:
+        assert word in str(refused.value), str(refused.value)
+
+
+def test_nothing_to_fit_and_a_parameter_twice(folder: Path) -> None:
+    with pytest.raises(Error, match=r"nothing is to be fitted"):
+        text = MODEL + block("Specimens", "test", f"type=CSVSpecimen\nfile=a.csv\n{COLUMNS}")
+        text += block("Calibrations", "fit", "model = elasticity")
+        Input(parse_deck(text, "deck.i")).get("Calibrations", "fit")
+    again = block("Parameters", "E", PARAMETER)
+    with pytest.raises(Error, match=r"'elasticity.E' is fitted by \[Parameters/E\] already") as e:
+        calibration("", more=again)
+    assert "[Parameters/modulus] parameter" in str(e.value)
+    assert calibration("parameters = E", more=again).fitted[0].name == "elasticity.E"
+
+
+def test_a_model_whose_time_has_another_name(folder: Path) -> None:
+    model = "[Models]\n[law]\ntype = J2Viscoplasticity\nelasticity = 'isotropic(E=2e5, nu=0.3)'\n"
+    model += "yield_stress = 100\nflow = 'perzyna(eta = 100, n = 2)'\n[]\n[]\n"
+    fields = f"type = CSVSpecimen\nfile = a.csv\n{COLUMNS}"
+    parameter = "parameter = yield_surface.sy\nlower = 50\nupper = 200"
+    text = model + block("Specimens", "test", fields) + block("Parameters", "sy", parameter)
+
+    def fit(field: str) -> Any:
+        deck = text + block("Calibrations", "fit", f"model = law\n{field}")
+        return Input(parse_deck(deck, "deck.i")).get("Calibrations", "fit")
+
+    assert fit("").time == "t"
+    with pytest.raises(Error, match=r"\[Calibrations/fit\] time.*no input 'foo'.*'?t"):
+        fit("time = foo")
 
 
 def test_unknown_types_and_misspelt_sections_are_refused(folder: Path) -> None:

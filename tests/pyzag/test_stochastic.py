@@ -401,9 +401,9 @@ def test_a_linear_hierarchy_has_the_exact_posterior() -> None:
     model = HierarchicalStatisticalModel(Line(), MapNormal(0.3), 0.2)
     given = {"results": data, "mask": there}
     q = HierarchicalGuide(model, times(s=s), **given)
-    losses = torch.tensor(fit(model, q, times(s=s), steps=300, **given)[-100:])
+    losses = torch.tensor(fit(model, q, times(s=s), steps=150, **given)[-50:])
     assert losses.quantile(0.9) - losses.quantile(0.1) < 5  # log p - log q hardly varies
-    draws = posterior(q, times(s=s), samples=1000, **given)
+    draws = posterior(q, times(s=s), samples=500, **given)
     for name, (mean, deviation) in _exact(data, there).items():
         assert draws[name].mean().item() == pytest.approx(mean, abs=0.25 * deviation)
         assert draws[name].std().item() == pytest.approx(deviation, rel=0.15)
