@@ -102,6 +102,7 @@ class FitDisplay:
         self._history: dict[int, list[Iteration]] = {}  # by start
         self._logged: Iteration | None = None  # the last one that has a line
         self._calls, self._next_line = 0, 1
+        self._before = 0  # iterations of the run that is resumed
         self._best: Iteration | None = None
         self._live = Live(
             get_renderable=self._frame,
@@ -135,6 +136,8 @@ class FitDisplay:
         if self._best is None or iteration.loss < self._best.loss:
             self._best = iteration
         self._iteration = iteration
+        if not self._calls:
+            self._before = iteration.number
         self._calls += 1
         if not self._on_terminal and self._calls >= self._next_line:
             self._log(iteration)
@@ -146,7 +149,7 @@ class FitDisplay:
             return [("elapsed", duration(spent))]
         return [
             ("start", f"{shown.start + 1} of {self._starts}"),
-            ("iteration", f"{shown.number} of {self._maximum}"),
+            ("iteration", f"{shown.number} of {self._end(shown)}"),
             ("loss", f"{shown.loss:.6g}"),
             ("best", f"{self._best.loss:.6g}"),
             ("gradient", f"{shown.gradient_norm:.2e}"),
@@ -154,8 +157,12 @@ class FitDisplay:
             ("left", f"at most {duration(self._left(shown, spent))}"),
         ]
 
+    def _end(self, shown: Iteration) -> int:
+        """The last number that this start may come to."""
+        return self._maximum + (self._before if shown.start == 0 else 0)
+
     def _left(self, last: Iteration, spent: float) -> float:
-        to_do = self._maximum - last.number + (self._starts - last.start - 1) * self._maximum
+        to_do = self._end(last) - last.number + (self._starts - last.start - 1) * self._maximum
         return max(to_do, 0) * spent / self._calls
 
     def _log(self, iteration: Iteration) -> None:

@@ -145,7 +145,6 @@ def fit_with_scatter(
     before each of them.
 
     The intervals take what was estimated for known, so that few specimens make them a little short.
-
     `options` are those of `fit`; record and starts are of the first fit. Raises what `fit` and
     `ScatteredProblem` raise, and InputError for fewer than one linearisation.
     """

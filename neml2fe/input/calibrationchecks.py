@@ -16,7 +16,7 @@ from neml2fe.material import current_name
 # Options of a search: which numbers are right, and how to say so.
 _LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
     "substeps": (lambda x: x >= 1, "at least 1"),
-    "learning_rate": (lambda x: x > 0, "positive"),
+    "learning_rate": (lambda x: x > 0, "above 0"),
     "starts": (lambda x: x >= 1, "at least 1"),
     "seed": (lambda x: x >= 0, "at least 0"),
     "max_iterations": (lambda x: x >= 0, "at least 0"),
@@ -30,7 +30,7 @@ _LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
 def check_search(block: Block) -> None:
     for name, (is_right, words) in _LIMITS.items():
         if (value := block.get(name)) and not is_right(value.as_float()):
-            raise value.error(f"{name} must be {words}, got {value.text}")
+            raise value.error(f"expected a number {words}, got {value.text}")
     chosen = block.get("optimiser")
     name = chosen.as_str().lower() if chosen else "least_squares"
     if chosen and name not in optimisers():

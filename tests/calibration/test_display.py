@@ -138,6 +138,7 @@ def test_interrupt_gives_the_cursor_back_and_keeps_the_last_state(
         pytest.raises(KeyboardInterrupt),
         FitDisplay(parameters, 50, console=console) as show,
     ):
+        show(iteration(0))
         show(iteration(7))
         raise KeyboardInterrupt
     text = stream.getvalue()
@@ -169,3 +170,11 @@ def test_silent_and_unused_displays_show_nothing(
         pass
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_a_resumed_fit_counts_on(parameters: ParameterSet) -> None:
+    stream = io.StringIO()
+    with FitDisplay(parameters, 50, console=Console(file=stream, width=80)) as show:
+        show(iteration(24))
+        show(iteration(25))
+    assert "iteration 25 of 74" in stream.getvalue()

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from neml2fe.calibration import curves, diagnostics
-from neml2fe.calibration.channels import channels, unpredicted, with_rates
+from neml2fe.calibration.channels import channels, drives_and_compared, unpredicted, with_rates
 from neml2fe.calibration.curves import plot_bands
 from neml2fe.calibration.diagnostics import plot_correlation, plot_posterior
 from neml2fe.calibration.display import FitDisplay
@@ -470,3 +470,17 @@ def test_a_real_fit_is_shown_and_reported(
     log = capsys.readouterr().out
     assert f"loss {result.loss:.6g}" in log and "start 2 of 2" in log
     assert re.search(rf"sy +\S+ +\S+ +{0.1 * TRUE['sy']:g} +{10 * TRUE['sy']:g}", log)
+
+
+def test_a_rate_of_stress_is_not_shown_as_one_of_strain() -> None:
+    """Tension beside creep, both of which the words for the start of a fit tell apart."""
+    times = torch.arange(3.0, dtype=torch.float64)[:, None]
+    tension = Specimens.uniaxial(times, 1e-3 * times, 100 * times, names=["tension"])
+    creep = Specimens.uniaxial(times, times, 100 * times, driven_by="stress", names=["creep"])
+    both = Specimens.stack([tension, creep])
+    rates = with_rates(both).conditions["strain_rate"].tolist()
+    assert rates[0] == 1e-3 and math.isnan(rates[1])
+    assert drives_and_compared(both) == {
+        "strain_11 drives, other stresses are zero; stress_11 is compared": ["tension"],
+        "stress_11 drives, other stresses are zero; strain_11 is compared": ["creep"],
+    }

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from e2e_calibrations import QUICK
-from e2e_runs import MPI_ENVIRONMENT, Ended, process, settings
+from e2e_runs import MPI_ENVIRONMENT, Ended, settings
 
 Cli = Callable[..., Ended]
 TRUTH = {
@@ -54,13 +54,15 @@ def check_truth(quick: Path) -> None:
         assert row["upper_limit"] - row["lower_limit"] < 0.05 * true  # and the data tell much
 
 
-def test_the_example_recovers_the_truth(quick: Path) -> None:
-    ended = process("calibrate", quick / "fit.i")
+def test_the_example_recovers_the_truth(quick: Path, neml2fe: Cli) -> None:
+    ended = neml2fe("calibrate", quick / "fit.i")
     assert ended.code == 0 and not ended.err
     results = quick / "results" / "fit"
     check_truth(results)
     for word in ("4 specimens", "200 measured values", "5 parameters", "95 % interval",
-                 "converged: minimum", "nearly interchangeable", "report.md"):  # fmt: skip
+                 "converged: minimum", "nearly interchangeable", "report.md",
+                 ": strain_11 drives, other stresses are zero; stress_11 is compared",
+                 "creep: stress_11 drives", "strain_11 is compared"):  # fmt: skip
         assert word in ended.out
     report = (results / "report.md").read_text()
     assert all(name in report for name in TRUTH) and "converged" in report
@@ -90,13 +92,13 @@ def test_bad_start(quick: Path, neml2fe: Cli) -> None:
     bad = settings(
         "Parameters/yield_stress/initial=395", "Parameters/saturation/initial=21",
         "Parameters/hardening_rate/initial=199", "Parameters/viscosity/initial=1990",
-        "Parameters/exponent/initial=1.05", "Calibrations/fit/starts=4",
+        "Parameters/exponent/initial=1.05", "Calibrations/fit/starts=2",
         "Calibrations/fit/seed=1",
     )  # fmt: skip
     ended = neml2fe("calibrate", quick / "fit.i", "-o", quick / "out", *bad)
     assert ended.code == 0, ended
     check_truth(quick / "out")
-    assert "of 4 starts reached this loss" in ended.out
+    assert "of 2 starts reached this loss" in ended.out
 
 
 def test_a_subset_quietly_without_a_report(quick: Path, neml2fe: Cli) -> None:
@@ -213,7 +215,8 @@ def test_killed_fit_goes_on(
     after = iterations(record)
     assert after[: len(before)] == before
     first = after[len(before)]
-    assert first["number"] == 0 and first["loss"] == pytest.approx(lowest["loss"], rel=1e-9)
+    assert first["number"] == lowest["number"]
+    assert first["loss"] == pytest.approx(lowest["loss"], rel=1e-9)
     assert first["values"] == {k: pytest.approx(v, rel=1e-12) for k, v in lowest["values"].items()}
 
 

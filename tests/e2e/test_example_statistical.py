@@ -21,7 +21,7 @@ EXAMPLE = ROOT / "examples/calibration/statistical.py"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("statistical")
-    words = "--temperatures 3 --rates 3 --steps 10 --largest 0.05 --svi-steps 80 --draws 100"
+    words = "--temperatures 3 --rates 3 --steps 12 --largest 0.05 --svi-steps 100 --draws 100"
     done = subprocess.run(
         [sys.executable, str(EXAMPLE), str(folder), *words.split()],
         capture_output=True,
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     assert "of 27 true values lie inside of their 95% intervals" in done.stdout
-    assert "80 steps" in done.stdout
+    assert "100 steps" in done.stdout
     return folder
 
 

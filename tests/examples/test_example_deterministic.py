@@ -24,10 +24,10 @@ def example(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def reduced(folder: Path, seed: int) -> Path:
-    """15 tests of 20 steps to 10 % strain; their index."""
+    """15 tests of 40 steps to 10 % strain; their index."""
     import synthetic
 
-    synthetic.write(folder, synthetic.experiments(seed, n_rates=3, n_steps=20, largest=0.1))
+    synthetic.write(folder, synthetic.experiments(seed, n_rates=3, n_steps=40, largest=0.1))
     return folder / "index.csv"
 
 
