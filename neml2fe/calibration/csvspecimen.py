@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from neml2fe.calibration.csvtable import CSVTable
 from neml2fe.calibration.specimens import COMPONENTS, Specimens
 from neml2fe.calibration.units import convert
 from neml2fe.errors import InputError, suggest
@@ -255,20 +255,21 @@ class CSVSpecimen:
     # --- the file ---------------------------------------------------------------------
     def _values(self) -> tuple[list[int], dict[str, Tensor], dict[str, Tensor]]:
         """Line numbers; values in the model's units, and weights of the measured ones, (n,)."""
-        header_line, header, rows = self._rows()
-        lines = [line for line, _ in rows]
-        names = [c.column for c in self.columns] + ([self.mask] if self.mask else [])
-        for name in names:
-            if header.count(name) != 1:
-                known = suggest(name, header)
-                why = "is given twice" if name in header else f"does not exist{known}"
-                raise InputError(f"the column '{name}' {why}", f"{self.file}:{header_line}")
-        cells = {name: [row[header.index(name)] for _, row in rows] for name in names}
-        self._decimal(cells, lines)
-        counts = torch.ones(len(rows), dtype=torch.float64)
+        table = CSVTable(
+            self.file,
+            self.delimiter,
+            self.comment,
+            self.skip_before,
+            self.skip_after,
+            self.encoding,
+        )
+        names = [c.column for c in self.columns]
+        cells = table.cells([*names, *([self.mask] if self.mask else [])])
+        counts = torch.ones(len(cells.lines), dtype=torch.float64)
         if self.mask:
-            counts = self._numbers(self.mask, cells[self.mask], lines)
-            for line, cell, count in zip(lines, cells[self.mask], counts.tolist(), strict=True):
+            counts = cells.numbers(self.mask)
+            texts = cells.columns[self.mask]
+            for line, cell, count in zip(cells.lines, texts, counts.tolist(), strict=True):
                 if count not in (0.0, 1.0):
                     message = f"column '{self.mask}': the mask is 0 or 1, not '{cell}'"
                     raise InputError(message, f"{self.file}:{line}")
@@ -277,88 +278,14 @@ class CSVSpecimen:
             name = column.variable
             measured = name not in (*self.control, *self.inputs, "time")
             optional = measured and self.missing == "mask"
-            x = self._numbers(column.column, cells[column.column], lines, optional)
+            x = cells.numbers(column.column, optional)
             if column.unit is not None and column.to is not None:
                 x = convert(x, column.unit, column.to)
             values[name] = x.nan_to_num(0.0)
             if measured:
                 weight = self.weight * column.weight / (column.sigma or 1.0) ** 2
                 weights[name] = weight * counts * ~x.isnan()
-        return lines, values, weights
-
-    def _rows(self) -> tuple[int, list[str], list[tuple[int, list[str]]]]:
-        """Line and cells of the header, and of each row; empty ones are left out."""
-        try:
-            with open(self.file, newline="", encoding=self.encoding) as file:
-                text = [
-                    "\n"
-                    if i < self.skip_before
-                    or (self.comment and line.lstrip().startswith(self.comment))
-                    else line
-                    for i, line in enumerate(file)
-                ]
-            first = next((line for line in text if line.strip()), "")
-            delimiter = self.delimiter or next((d for d in "\t;" if d in first), ",")
-            reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
-            rows = [(reader.line_num, [" ".join(cell.split()) for cell in row]) for row in reader]
-        except OSError as error:
-            raise InputError(f"cannot read '{self.file}': {error.strerror}") from None
-        except (LookupError, ValueError, csv.Error) as error:
-            raise InputError(
-                f"not a CSV file in the encoding {self.encoding}: {error}", str(self.file)
-            ) from None
-        rows = [(line, row) for line, row in rows if any(row)]
-        if not rows:
-            self._refuse("the file is empty; a header with column names and data are needed")
-        (header_line, header), data = rows[0], rows[1 + self.skip_after :]
-        while not header[-1]:  # a separator at the end of the line
-            header.pop()
-        for line, row in data:
-            if len(row) < len(header) or any(row[len(header) :]):
-                message = f"{len(row)} values for the {len(header)} columns of the header"
-                if delimiter == ",":
-                    message += "; decimal commas need semicolons or tabs between columns"
-                raise InputError(message, f"{self.file}:{line}")
-        return header_line, header, data
-
-    def _decimal(self, cells: dict[str, list[str]], lines: list[int]) -> None:
-        """Decimal commas become points. Both in one file may be separators of thousands."""
-        commas, points = (
-            [
-                (lines[i], c, cell)
-                for c, column in cells.items()
-                for i, cell in enumerate(column)
-                if sign in cell
-            ]
-            for sign in ",."
-        )
-        if commas and points:
-            (line, column, cell), other = commas[0], points[0]
-            raise InputError(
-                f"column '{column}': '{cell}' has a comma, '{other[2]}' in line {other[0]} a "
-                "point; write decimals in one way, and no separators of thousands",
-                f"{self.file}:{line}",
-            )
-        for column, texts in cells.items():
-            cells[column] = [cell.replace(",", ".") for cell in texts]
-
-    def _numbers(
-        self, column: str, cells: list[str], lines: list[int], optional: bool = False
-    ) -> Tensor:
-        """`(n,)`, NaN where an optional cell is empty or NaN."""
-        numbers = []
-        for i, (line, cell) in enumerate(zip(lines, cells, strict=True)):
-            try:
-                number = float(cell) if cell or not optional else math.nan
-            except ValueError:
-                number = math.inf
-            if math.isinf(number) or (math.isnan(number) and not optional):
-                message = f"column '{column}': expected a number, got '{cell}'"
-                if i == 0 and cell:
-                    message += "; if this line holds units, set skip_after = 1"
-                raise InputError(message, f"{self.file}:{line}")
-            numbers.append(number)
-        return torch.tensor(numbers, dtype=torch.float64)
+        return cells.lines, values, weights
 
 
 _CHOICES = {

@@ -16,7 +16,7 @@ from neml2fe.kernels.backend import (
 from neml2fe.kernels.build import NoCompiler
 from neml2fe.kernels.kernel import History, Kernel, Results, recorded_kernels
 from neml2fe.kernels.program import TRACING, Program, Stage, Variable, solved, traced
-from neml2fe.kernels.request import BAR, RATE, SOLUTION, Array, Request
+from neml2fe.kernels.request import BAR, RATE, SOLUTION, Array, Request, numbers_of
 from neml2fe.kernels.source import generate
 from neml2fe.kernels.store import BuildError, cache_dir
 from neml2fe.kernels.trace import Tracer, Untraceable, current_tracer
@@ -49,6 +49,7 @@ __all__ = [
     "common_dtype",
     "current_tracer",
     "generate",
+    "numbers_of",
     "recorded_kernels",
     "repeated",
     "repetitions",

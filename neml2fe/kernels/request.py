@@ -47,6 +47,15 @@ class Array:
         return math.prod(self.shape)
 
 
+def numbers_of(arrays: Iterable[Array]) -> dict[str, range]:
+    """Where the numbers of each array lie in a row of all."""
+    found, first = {}, 0
+    for array in arrays:
+        found[array.name] = range(first, first + array.size)
+        first += array.size
+    return found
+
+
 Parts = tuple[list[Array], list[Array], list[str]]  # read, written, functions in C++
 
 

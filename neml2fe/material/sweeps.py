@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from neml2fe.kernels import (
     Kernel,
     Program,
     Request,
+    numbers_of,
     repeated,
 )
 from neml2fe.kernels.request import Array
@@ -61,16 +62,8 @@ def _carry(
     to: Sequence[Array], source: Sequence[Array], names: Mapping[str, str]
 ) -> list[tuple[int, int]]:
     """Places of the numbers of each array in `to`, and of those that the step before gives."""
-    a, b = _places(to), _places(source)
+    a, b = numbers_of(to), numbers_of(source)
     return [pair for x, y in names.items() for pair in zip(a[x], b[y], strict=True)]
-
-
-def _places(arrays: Iterable[Array]) -> dict[str, range]:
-    places, first = {}, 0
-    for array in arrays:
-        places[array.name] = range(first, first + array.size)
-        first += array.size
-    return places
 
 
 # --- forward -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import torch
 
 from neml2fe.implicit import Newton
 from neml2fe.implicit.tracing import GUESS, PARAMETER, UNKNOWNS
-from neml2fe.kernels import BAR, RATE, SOLUTION, Array, History, Request
+from neml2fe.kernels import BAR, RATE, SOLUTION, Array, History, Request, numbers_of
 from neml2fe.material import current_name, is_old
 from neml2fe.pyzag.chunks import Chunks, Splits
 from neml2fe.pyzag.compiled import AHEAD, OLDER
@@ -94,7 +94,7 @@ class March:
             **{GUESS: y0, OLDER: y0, AHEAD: History(ahead, shared=ahead.ndim == 1)},
         }
         inputs, outputs = kernel.source.inputs, kernel.source.outputs
-        to, source = places(inputs), places(outputs)[SOLUTION]
+        to, source = numbers_of(inputs), numbers_of(outputs)[SOLUTION]
         carry = [*zip(to[GUESS], source, strict=True)]
         carry += [(a, -1 - b) for a, b in zip(to[OLDER], to[GUESS], strict=True)]
         carry += self._carried(to, source)
@@ -129,7 +129,7 @@ class March:
         arguments[BAR + UNKNOWNS] = History(y_bar[1:])
         source = kernel.source
         of_parameters = [BAR + n for n in inner.values]
-        to, found_at = places(source.inputs)[BAR + UNKNOWNS], places(source.outputs)
+        to, found_at = numbers_of(source.inputs)[BAR + UNKNOWNS], numbers_of(source.outputs)
         own = self._places_of_state()
         found = kernel(
             y.shape[1],
@@ -170,7 +170,7 @@ class March:
         kernel = self.func.compiled.kernels(inner.f).kernel(request)
         arguments = self._at(y, inner.f.detach())
         source = kernel.source
-        to, found_at = places(source.inputs), places(source.outputs)[RATE + UNKNOWNS]
+        to, found_at = numbers_of(source.inputs), numbers_of(source.outputs)[RATE + UNKNOWNS]
         carry = self._carried({n: to[RATE + n] for n in lagged}, found_at)
         columns = []
         for p, rate in enumerate(rates):
@@ -228,7 +228,7 @@ class March:
 
     def _places_of_state(self) -> dict[str, range]:
         m = self.func
-        return places([Array(n, m.shapes[n]) for n in m.svars])
+        return numbers_of([Array(n, m.shapes[n]) for n in m.svars])
 
     def _carried(self, to: Mapping[str, range], solution: range) -> list[tuple[int, int]]:
         """From the numbers of the solution to those of old values."""
@@ -238,12 +238,3 @@ class March:
             for n in self.func.compiled.lagged
             for a, b in zip(to[n], own[current_name(n)], strict=True)
         ]
-
-
-def places(arrays: Sequence[Array]) -> dict[str, range]:
-    """Where the numbers of each array lie in a row of all."""
-    found, first = {}, 0
-    for array in arrays:
-        found[array.name] = range(first, first + array.size)
-        first += array.size
-    return found
