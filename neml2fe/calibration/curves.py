@@ -164,7 +164,7 @@ def _varying(specimens: Specimens, drawn: NDArray[np.intp]) -> dict[str, Array]:
     """Conditions with more than one value, to three digits: what tells the tests apart."""
     found = {}
     for name, tensor in specimens.conditions.items():
-        values = np.array([float(f"{v:.3g}") for v in tensor.double().tolist()])
+        values = np.array([float(f"{v:.4g}") for v in tensor.double().tolist()])
         if len(_known(values[drawn])) > 1:
             found[name] = values
     return found

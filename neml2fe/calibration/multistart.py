@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ def starting_points(x0: Tensor, starts: int, seed: int) -> Tensor:
     if not others:
         return x0[None]
     powers = math.ceil(math.log2(others))  # balanced only in powers of two
+    from scipy.stats import qmc  # takes half a second, which reading a deck need not
+
     points = qmc.Sobol(len(x0), scramble=True, seed=seed).random_base2(powers)[:others]
     return torch.cat([x0[None], torch.from_numpy(points)])
 

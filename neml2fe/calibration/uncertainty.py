@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from neml2fe.calibration.interface import Problem, weights_of
@@ -181,12 +181,12 @@ def _misfit(problem: Problem, r: Tensor, freedom: int) -> list[str]:
         return []
     squares = float(r @ r)
     ratio = math.sqrt(squares / freedom)
-    if ratio > _MISFIT and stats.chi2.sf(squares, freedom) < _UNLIKELY:
+    if ratio > _MISFIT and special.chdtrc(freedom, squares) < _UNLIKELY:
         return [
             f"residuals are {ratio:.2g} times the stated noise: the model or the noise is wrong, "
             "and intervals are too short"
         ]
-    if ratio < 1.0 / _MISFIT and stats.chi2.cdf(squares, freedom) < _UNLIKELY:
+    if ratio < 1.0 / _MISFIT and special.chdtr(freedom, squares) < _UNLIKELY:
         return [
             f"residuals are only {ratio:.2g} times the stated noise: the noise is smaller than "
             "stated, and intervals are too long"
@@ -210,12 +210,12 @@ def _natural(problem: Problem, x: Tensor, errors: Tensor, quantile: float) -> tu
 def _scale(problem: Problem, r: Tensor, freedom: int, level: float) -> tuple[float, float]:
     """s, and the quantile of both sides at `level`; infinite s if the noise cannot be told."""
     robust = _is_robust(problem, r)
-    normal = float(stats.norm.ppf(0.5 + 0.5 * level))
+    normal = float(special.ndtri(0.5 + 0.5 * level))
     if problem.noise_is_known and not robust:
         return 1.0, normal
     if freedom <= 0:
         return math.inf, normal
-    student = float(stats.t.ppf(0.5 + 0.5 * level, freedom))
+    student = float(special.stdtrit(freedom, 0.5 + 0.5 * level))
     if not robust:
         return float((r @ r / freedom).sqrt()), student
     h = 1e-6 * (1.0 + r.abs())

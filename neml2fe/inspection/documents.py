@@ -211,6 +211,11 @@ FIELDS: dict[str, _Entry] = {
     "Parameters/*/upper": ("float", None, "Upper bound; inf with scale softplus"),
     "Parameters/*/scale": ("name", "linear", "Of the search: linear, log or softplus"),
     "Parameters/*/initial": ("list of float", "that of the model", "Where the fit starts"),
+    "Parameters/*/scatter": (
+        "float or name",
+        "",
+        "Standard deviation from specimen to specimen as a share of the value, or estimate",
+    ),
     "Calibrations/*/model": ("Model", "", "Strain-driven model"),
     "Calibrations/*/equation_system": (
         "NonlinearSystem",
