@@ -152,9 +152,11 @@ class RecursiveNonlinearEquationSolver(torch.nn.Module):
             _log.info("%s: %s", self.outcome.backend, self.outcome.reason)
 
             def report(splits: Splits, states: torch.Tensor) -> None:
-                before = known[:first].detach()
-                before = before if components is None else before[..., list(components)]
-                self._report(Splits().joined(splits, first), torch.cat((before, states)))
+                if first:
+                    before = known[:first].detach()
+                    before = before if components is None else before[..., list(components)]
+                    splits, states = Splits().joined(splits, first), torch.cat((before, states))
+                self._report(splits, states)
 
             chunks = self._chunks(y0, first)
             packing = self.func.packing
@@ -243,9 +245,9 @@ class RecursiveNonlinearEquationSolver(torch.nn.Module):
             reason = march.prepared(forces, parameters, len(y0) * (n - 1), required)
         except (Untraceable, BuildError) as error:
             return None, str(error)
-        return (
-            None if reason else march
-        ), reason or f"{len(y0)} specimens, {n - 1} steps, compiled"
+        if reason:
+            return None, reason
+        return march, f"{len(y0)} specimens, {n - 1} steps, compiled"
 
     # --- checks and reports -----------------------------------------------------------------------
     def _after(self, states: torch.Tensor) -> torch.Tensor:
