@@ -1,11 +1,11 @@
 """The finite-element solver: meshes, conditions, problems and simulations over MPI."""
 
-from neml2fe.fem.conditions import BodyForce, Condition, Dirichlet, Pressure, Traction
-from neml2fe.fem.distribution import LocalMesh, distribute, gather_elements, gather_nodes
-from neml2fe.fem.functions import PiecewiseLinear
-from neml2fe.fem.mesh import CellBlock, Mesh
+from neml2fe.fem.conditions.conditions import BodyForce, Condition, Dirichlet, Pressure, Traction
+from neml2fe.fem.mesh.distribution import LocalMesh, distribute, gather_elements, gather_nodes
+from neml2fe.fem.conditions.functions import PiecewiseLinear
+from neml2fe.fem.mesh.mesh import CellBlock, Mesh
 from neml2fe.fem.problem import Problem, StepResult
-from neml2fe.fem.recorder import Recorder
+from neml2fe.fem.results.recorder import Recorder
 from neml2fe.fem.simulation import Run, StepRecord, simulate
 from neml2fe.fem.stepping import TimeStepping
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from neml2fe.fem.algebra import Algebra
-from neml2fe.fem.distribution import LocalMesh
-from neml2fe.fem.integrals import ElementBlock
+from neml2fe.fem.mesh.distribution import LocalMesh
+from neml2fe.fem.integrals.block import ElementBlock
 
 
 class Stiffness:

@@ -13,17 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from neml2fe.errors import InputError, ModelError
-from neml2fe.fem import kinematics
+from neml2fe.fem.integrals import measures as kinematics
 from neml2fe.fem.algebra import Algebra, DofLayout, Tolerances, make_algebra
 from neml2fe.fem.assembly import Stiffness
 from neml2fe.fem.collective import collectively
-from neml2fe.fem.conditions import Condition, Dirichlet
-from neml2fe.fem.distribution import LocalMesh, distribute
+from neml2fe.fem.conditions.conditions import Condition, Dirichlet
+from neml2fe.fem.mesh.distribution import LocalMesh, distribute
 from neml2fe.fem.failure import FailedPoint, of_any_rank
-from neml2fe.fem.functions import TimeFunction, value_at
-from neml2fe.fem.integrals import ElementBlock
-from neml2fe.fem.loads import Constraints, Loads
-from neml2fe.fem.mesh import Mesh
+from neml2fe.fem.conditions.functions import TimeFunction, value_at
+from neml2fe.fem.integrals.block import ElementBlock
+from neml2fe.fem.conditions.loads import Constraints, Loads
+from neml2fe.fem.mesh.mesh import Mesh
 from neml2fe.material import Material, PointResult, State, current_name
 
 Array = NDArray[np.float64]

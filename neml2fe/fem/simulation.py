@@ -12,10 +12,10 @@ from pathlib import Path
 
 from neml2fe import io
 from neml2fe.errors import ConvergenceError, Error, InputError
-from neml2fe.fem.conditions import functions_of
-from neml2fe.fem.functions import breakpoints
+from neml2fe.fem.conditions.conditions import functions_of
+from neml2fe.fem.conditions.functions import breakpoints
 from neml2fe.fem.problem import Problem, StepResult
-from neml2fe.fem.recorder import Recorder
+from neml2fe.fem.results.recorder import Recorder
 from neml2fe.fem.stepping import TimeStepping
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from neml2fe import fem
-from neml2fe.fem import generate
-from neml2fe.fem.functions import TimeFunction
+from neml2fe.fem.mesh import generate
+from neml2fe.fem.conditions.functions import TimeFunction
 from neml2fe.input.csvtensor import read_csv_tensor
 from neml2fe.input.deck import Block, FieldValue, located
 from neml2fe.input.expression import evaluate

@@ -15,7 +15,7 @@ import torch
 from neml2fe import fem
 from neml2fe.errors import ConvergenceError, InputError
 from neml2fe.fem.collective import collectively
-from neml2fe.fem.functions import TimeFunction
+from neml2fe.fem.conditions.functions import TimeFunction
 from neml2fe.input.deck import Block, Deck, FieldValue, located
 from neml2fe.input.finite_element import MeshSource, time_function
 from neml2fe.input.models import option

@@ -16,17 +16,17 @@ import numpy as np
 from mpi4py import MPI
 
 from neml2fe.errors import Error, MeshError
-from neml2fe.fem import partition
+from neml2fe.fem.mesh import partition
 from neml2fe.fem.collective import collectively
-from neml2fe.fem.distribution import (
+from neml2fe.fem.mesh.distribution import (
     distribute,
     gather_elements,
     gather_nodes,
     scatter_elements,
     scatter_nodes,
 )
-from neml2fe.fem.generate import box, rectangle
-from neml2fe.fem.mesh import CellBlock, Mesh
+from neml2fe.fem.mesh.generate import box, rectangle
+from neml2fe.fem.mesh.mesh import CellBlock, Mesh
 
 comm = MPI.COMM_WORLD
 

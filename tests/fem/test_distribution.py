@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from neml2fe.errors import MeshError
-from neml2fe.fem.distribution import (
+from neml2fe.fem.mesh.distribution import (
     distribute,
     gather_elements,
     gather_nodes,
     scatter_elements,
     scatter_nodes,
 )
-from neml2fe.fem.generate import rectangle
-from neml2fe.fem.partition import bisect, own_nodes
+from neml2fe.fem.mesh.generate import rectangle
+from neml2fe.fem.mesh.partition import bisect, own_nodes
 
 SCRIPT = Path(__file__).parent / "distribute_mesh.py"
 
@@ -112,8 +112,8 @@ def test_serial_distribution_is_the_whole_mesh():
 
 def test_serial_distribution_loads_neither_mpi_nor_petsc():
     code = (
-        "import sys; from neml2fe.fem.generate import rectangle; "
-        "from neml2fe.fem.distribution import distribute; distribute(rectangle(2, 2, 'quad')); "
+        "import sys; from neml2fe.fem.mesh.generate import rectangle; "
+        "from neml2fe.fem.mesh.distribution import distribute; distribute(rectangle(2, 2, 'quad')); "
         "assert not {'mpi4py', 'petsc4py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neml2fe.errors import MeshError
-from neml2fe.fem.elements import VOLUME_CELLS, jacobians, reference_element
+from neml2fe.fem.mesh.elements import VOLUME_CELLS, jacobians, reference_element
 
 ALL_CELLS = ("line", "line3", *VOLUME_CELLS)
 # Quadrature points of the default rules, as documented.

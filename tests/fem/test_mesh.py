@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from neml2fe.errors import InputError, MeshError
-from neml2fe.fem.elements import VOLUME_CELLS, jacobians, reference_element
-from neml2fe.fem.generate import box, quarter_annulus, rectangle
-from neml2fe.fem.mesh import CellBlock, Mesh
+from neml2fe.fem.mesh.elements import VOLUME_CELLS, jacobians, reference_element
+from neml2fe.fem.mesh.generate import box, quarter_annulus, rectangle
+from neml2fe.fem.mesh.mesh import CellBlock, Mesh
 
 DATA = Path(__file__).parent / "data"
 PLANE_CELLS = [c for c in VOLUME_CELLS if reference_element(c).dim == 2]

@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 import neml2fe
-from neml2fe.fem.conditions import BodyForce, Condition, Dirichlet, Pressure, Traction
-from neml2fe.fem.elements import VOLUME_CELLS, reference_element
-from neml2fe.fem.generate import box, quarter_annulus, rectangle
-from neml2fe.fem.mesh import Mesh
+from neml2fe.fem.conditions.conditions import BodyForce, Condition, Dirichlet, Pressure, Traction
+from neml2fe.fem.mesh.elements import VOLUME_CELLS, reference_element
+from neml2fe.fem.mesh.generate import box, quarter_annulus, rectangle
+from neml2fe.fem.mesh.mesh import Mesh
 from neml2fe.fem.problem import Problem
 from neml2fe.material import Material
 

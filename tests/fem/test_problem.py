@@ -12,10 +12,10 @@ import torch
 import neml2fe
 import neml2fe.models
 from neml2fe.errors import InputError, MeshError, ModelError
-from neml2fe.fem.conditions import BodyForce, Condition, Dirichlet, Pressure, Traction
-from neml2fe.fem.functions import PiecewiseLinear, value_at
-from neml2fe.fem.generate import box, rectangle
-from neml2fe.fem.mesh import Mesh
+from neml2fe.fem.conditions.conditions import BodyForce, Condition, Dirichlet, Pressure, Traction
+from neml2fe.fem.conditions.functions import PiecewiseLinear, value_at
+from neml2fe.fem.mesh.generate import box, rectangle
+from neml2fe.fem.mesh.mesh import Mesh
 from neml2fe.fem.problem import Problem
 from neml2fe.fem.simulation import simulate
 from neml2fe.fem.stepping import TimeStepping

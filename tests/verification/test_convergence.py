@@ -16,10 +16,10 @@ import pytest
 from numpy.typing import NDArray
 
 import neml2fe
-from neml2fe.fem.conditions import Dirichlet
-from neml2fe.fem.elements import VOLUME_CELLS, jacobians, reference_element
-from neml2fe.fem.generate import box, rectangle
-from neml2fe.fem.mesh import Mesh
+from neml2fe.fem.conditions.conditions import Dirichlet
+from neml2fe.fem.mesh.elements import VOLUME_CELLS, jacobians, reference_element
+from neml2fe.fem.mesh.generate import box, rectangle
+from neml2fe.fem.mesh.mesh import Mesh
 from neml2fe.fem.problem import Problem
 from neml2fe.material import Material
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_banded
 
 import neml2fe
-from neml2fe.fem.conditions import Dirichlet, Pressure
-from neml2fe.fem.generate import quarter_annulus
+from neml2fe.fem.conditions.conditions import Dirichlet, Pressure
+from neml2fe.fem.mesh.generate import quarter_annulus
 from neml2fe.fem.problem import Problem
 from neml2fe.material import Material
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from neml2fe.errors import MeshError
-from neml2fe.fem.elements import Array, Index
-from neml2fe.fem.facets import FacetConnectivity
-from neml2fe.fem.mesh import Mesh
+from neml2fe.fem.mesh.elements import Array, Index
+from neml2fe.fem.mesh.facets import FacetConnectivity
+from neml2fe.fem.mesh.mesh import Mesh
 
 # Partitioners of PETSc in order of preference; which exist depends on its build.
 _PARTITIONERS = ("ptscotch", "parmetis")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from neml2fe import io
 from neml2fe.errors import InputError, OutputError, suggest
 from neml2fe.fem.collective import collectively
-from neml2fe.fem.conditions import Dirichlet
-from neml2fe.fem.distribution import (
+from neml2fe.fem.conditions.conditions import Dirichlet
+from neml2fe.fem.mesh.distribution import (
     gather_elements,
     gather_nodes,
     scatter_elements,

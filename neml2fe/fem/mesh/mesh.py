@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neml2fe.errors import MeshError, suggest
-from neml2fe.fem.check import check_cells, orient_boundaries
-from neml2fe.fem.elements import Array, Index
-from neml2fe.fem.facets import CellBlock
+from neml2fe.fem.mesh.check import check_cells, orient_boundaries
+from neml2fe.fem.mesh.elements import Array, Index
+from neml2fe.fem.mesh.facets import CellBlock
 
 if TYPE_CHECKING:
     import meshio
@@ -36,7 +36,7 @@ class Mesh:
 
     Nodes that no volume cell uses are dropped and the others renumbered in their order;
     groups that are then empty are dropped too.
-    Construction checks everything and raises MeshError (see `neml2fe.fem.check`).
+    Construction checks everything and raises MeshError (see `neml2fe.fem.mesh.check`).
     """
 
     points: Array
@@ -88,14 +88,14 @@ class Mesh:
 
         Raises MeshError, with the file's name, when it is missing, damaged or unusable.
         """
-        from neml2fe.fem.meshfile import read_mesh_file
+        from neml2fe.fem.mesh.meshfile import read_mesh_file
 
         return read_mesh_file(Path(path))
 
     @classmethod
     def from_meshio(cls, mesh: meshio.Mesh, name: str = "mesh") -> Mesh:
         """Take over a meshio mesh with its groups; raises MeshError if it is unusable."""
-        from neml2fe.fem.meshfile import from_meshio
+        from neml2fe.fem.mesh.meshfile import from_meshio
 
         return from_meshio(mesh, name)
 

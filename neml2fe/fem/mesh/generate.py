@@ -8,8 +8,8 @@ from itertools import permutations, product
 import numpy as np
 
 from neml2fe.errors import InputError
-from neml2fe.fem.elements import Array, Index, ReferenceElement, reference_element
-from neml2fe.fem.mesh import CellBlock, Mesh
+from neml2fe.fem.mesh.elements import Array, Index, ReferenceElement, reference_element
+from neml2fe.fem.mesh.mesh import CellBlock, Mesh
 
 _SIDES = [("left", "right"), ("bottom", "top"), ("back", "front")]
 

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from neml2fe.errors import InputError, MeshError, suggest
 from neml2fe.fem.algebra import Algebra
-from neml2fe.fem.conditions import (
+from neml2fe.fem.conditions.conditions import (
     COMPONENTS,
     BodyForce,
     Condition,
@@ -20,9 +20,9 @@ from neml2fe.fem.conditions import (
     Traction,
     component_index,
 )
-from neml2fe.fem.distribution import LocalMesh
-from neml2fe.fem.functions import TimeFunction, value_at
-from neml2fe.fem.integrals import ElementBlock, facet_forces
+from neml2fe.fem.mesh.distribution import LocalMesh
+from neml2fe.fem.conditions.functions import TimeFunction, value_at
+from neml2fe.fem.integrals.block import ElementBlock, facet_forces
 
 Array = NDArray[np.float64]
 

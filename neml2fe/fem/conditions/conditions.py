@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neml2fe.errors import InputError, suggest
-from neml2fe.fem.functions import TimeFunction
+from neml2fe.fem.conditions.functions import TimeFunction
 
 COMPONENTS = ("x", "y", "z")
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from neml2fe.errors import MeshError
-from neml2fe.fem.elements import VOLUME_CELLS, Array, Index, jacobians, reference_element
-from neml2fe.fem.facets import CellBlock, FacetConnectivity, connect_facets
+from neml2fe.fem.mesh.elements import VOLUME_CELLS, Array, Index, jacobians, reference_element
+from neml2fe.fem.mesh.facets import CellBlock, FacetConnectivity, connect_facets
 
 # Below this fraction of the element's size, raised to dim, a Jacobian determinant is zero
 # up to the rounding of the coordinates.

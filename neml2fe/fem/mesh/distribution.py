@@ -21,10 +21,10 @@ from neml2fe.fem.collective import (
     scatter_rows,
     send_arrays,
 )
-from neml2fe.fem.elements import Array, Index
-from neml2fe.fem.facets import CellBlock, FacetConnectivity, connect_facets
-from neml2fe.fem.mesh import Mesh
-from neml2fe.fem.partition import check_ranks, own_nodes, partition_elements
+from neml2fe.fem.mesh.elements import Array, Index
+from neml2fe.fem.mesh.facets import CellBlock, FacetConnectivity, connect_facets
+from neml2fe.fem.mesh.mesh import Mesh
+from neml2fe.fem.mesh.partition import check_ranks, own_nodes, partition_elements
 
 
 @dataclass(frozen=True, eq=False)

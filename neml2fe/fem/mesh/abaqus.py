@@ -15,7 +15,7 @@ import meshio
 import numpy as np
 
 from neml2fe.errors import MeshError
-from neml2fe.fem.elements import Index
+from neml2fe.fem.mesh.elements import Index
 
 # Families with one geometry; letters after the number of nodes (R, H, I, M, T, ...) choose
 # an integration rule or a formulation.

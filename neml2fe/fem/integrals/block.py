@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neml2fe.fem.elements import jacobians, reference_element
-from neml2fe.fem.facets import CellBlock
-from neml2fe.fem.kinematics import Kinematics
+from neml2fe.fem.mesh.elements import jacobians, reference_element
+from neml2fe.fem.mesh.facets import CellBlock
+from neml2fe.fem.integrals.measures import Kinematics
 
 # Strain operators are made anew for so many doubles at a time: storing all of them would
 # take three quarters of the memory of a large run.

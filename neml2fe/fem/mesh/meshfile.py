@@ -13,10 +13,10 @@ import meshio
 import numpy as np
 
 from neml2fe.errors import MeshError
-from neml2fe.fem.abaqus import read_abaqus
-from neml2fe.fem.elements import VOLUME_CELLS, Array, Index
-from neml2fe.fem.facets import CellBlock
-from neml2fe.fem.mesh import Mesh
+from neml2fe.fem.mesh.abaqus import read_abaqus
+from neml2fe.fem.mesh.elements import VOLUME_CELLS, Array, Index
+from neml2fe.fem.mesh.facets import CellBlock
+from neml2fe.fem.mesh.mesh import Mesh
 
 
 def read_mesh_file(path: Path) -> Mesh:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neml2fe.fem.elements import Index, reference_element
+from neml2fe.fem.mesh.elements import Index, reference_element
 
 
 class CellBlock(NamedTuple):

@@ -1,0 +1,1 @@
+"""Boundary conditions, loads, constraints and fields, each a function of time."""

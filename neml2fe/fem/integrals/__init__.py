@@ -1,0 +1,1 @@
+"""Integrals over elements and facets: strain measures, forces, stiffness."""

@@ -1,0 +1,1 @@
+"""What a run writes: fields, tables, checkpoints, figures, its report."""

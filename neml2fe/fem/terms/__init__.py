@@ -1,0 +1,1 @@
+"""What adds forces and stiffness to a problem: solids, interfaces, springs, follower pressure."""
