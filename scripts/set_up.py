@@ -91,7 +91,7 @@ def set_up(journal: Journal) -> None:
         journal.say(f"Python packages: {torch[0]} and the pinned ones in constraints.txt")
         # By name and first, so that pip takes the build of this release that suits the machine.
         journal.run("pip install torch", [*pip, torch[0]], pinned)
-        journal.run("pip install neml2fe", [*pip, "-e", ".[figures,bayes,dev]"], pinned)
+        journal.run("pip install neml2fe", [*pip, "-e", ".[figures,bayes,hdf5,dev]"], pinned)
         journal.say("Python packages are installed")
         if petsc.result() is None:
             uninstall = [*pip[:-1], "uninstall", "-y", "petsc4py", "mpi4py"]

@@ -15,11 +15,13 @@ Array = NDArray[np.float64]
 class FailedPoint:
     """One update that did not converge, from `time - dt` to `time`.
 
+    body: name of the body it belongs to.
     element: number of its element in the mesh file, within the elements of `cell_type`.
     position: (dim,) coordinates of the point.
     strain: (6,) Mandel; state and fields: by name, in their base shape, state at `time - dt`.
     """
 
+    body: str
     element: int
     cell_type: str
     position: Array

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from neml2fe import io
 from neml2fe.errors import ConvergenceError, Error, InputError
 from neml2fe.fem.conditions.conditions import functions_of
 from neml2fe.fem.conditions.functions import breakpoints
+from neml2fe.fem.local_error import LocalError
 from neml2fe.fem.problem import Problem, StepResult
 from neml2fe.fem.results.recorder import Recorder
 from neml2fe.fem.stepping import TimeStepping
@@ -63,10 +65,12 @@ def simulate(
             raise InputError("resuming needs a recorder")
         step, dt = recorder.restore(resume)
         dt = stepping.within_limits(dt)
-    functions = [f for c in problem.conditions for f in functions_of(c)]
-    functions += problem.fields.values()
-    stops = sorted({*stepping.stops, *(t for f in functions for t in breakpoints(f))})
+    kinks = sorted({t for f in functions_of_time(problem) for t in breakpoints(f)})
+    asked = recorder.output_times if recorder else ()
+    stops = sorted({*stepping.stops, *asked, *kinks})
     stepping = dataclasses.replace(stepping, stops=stops)
+    tolerance = stepping.error_tolerance
+    error = None if tolerance is None else LocalError(problem, tolerance, kinks)
     watched = recorder.watched() if recorder else None
     column = f"{watched}_reaction" if watched else None
     table = io.StepTable(
@@ -85,17 +89,22 @@ def simulate(
         while problem.time < stepping.end:
             time, size = stepping.limited(problem.time, dt)
             with _closing(table, recorder, step, dt, InputError):
-                result = problem.advance(time, table.iteration)
+                result = problem.advance(time, table.iteration, error.refuses if error else None)
             if not result.converged:
                 run.rejected += 1
                 failed += result.failed_points
                 with _closing(table, recorder, step, size, ConvergenceError):
                     dt = stepping.after_failure(problem.time, size, result.reason)
                 table.event(f"cutback: dt {size:.3g} -> {dt:.3g}: {result.reason}")
+                if recorder is not None:
+                    recorder.reject(size, result.reason)
                 continue
             step += 1
             # A step shortened to hit a stop says nothing against the size before it.
             dt = stepping.after_success(max(size, dt), result.iterations)
+            if error is not None:
+                error.accept()
+                dt = stepping.within_limits(min(dt, error.suggested(size)))
             run.steps.append(StepRecord(step, time, size, result))
             last = problem.time >= stepping.end
             row = problem.load_row()
@@ -117,6 +126,14 @@ def simulate(
             run.files = recorder.finish()
             table.finish(run.files)
     return run
+
+
+def functions_of_time(problem: Problem) -> list[Any]:
+    """All functions of time of a problem, whose kinks steps end at."""
+    found = [f for c in problem.conditions for f in functions_of(c)]
+    for body in problem.bodies:
+        found += [*body.fields.values(), body.density]
+    return [*found, *problem.fields.values()]
 
 
 @contextmanager

@@ -14,7 +14,9 @@ class TimeStepping:
     """Adaptive steps up to the time `end`, ending exactly at each of the `stops`.
 
     A step that fails is repeated with `dt * cutback`, down to `dt_min`. After a step of at
-    most `easy_iterations` Newton iterations the next grows by `growth`, up to `dt_max`.
+    most `easy_iterations` Newton iterations the next grows by `growth`, up to `dt_max`. With an
+    `error_tolerance`, steps are also as small as the local error of displacements asks for,
+    relative to the largest displacement so far (`LocalError`).
     Raises `InputError` for sizes that make no sense.
     """
 
@@ -26,6 +28,7 @@ class TimeStepping:
     cutback: float = 0.5
     easy_iterations: int = 5
     stops: Sequence[float] = field(default_factory=tuple)
+    error_tolerance: float | None = None
 
     def __post_init__(self) -> None:
         self.dt_min = self.dt * 1e-4 if self.dt_min is None else self.dt_min
@@ -40,6 +43,8 @@ class TimeStepping:
             )
         if not 0.0 < self.cutback < 1.0 <= self.growth:
             raise InputError("time stepping: cutback must be in (0, 1), growth at least 1")
+        if self.error_tolerance is not None and not 0.0 < self.error_tolerance < 1.0:
+            raise InputError("time stepping: error_tolerance must be in (0, 1)")
 
     def next_stop(self, time: float) -> float:
         """The next time, after `time`, at which a step must end."""

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,11 @@ from neml2fe.input import (
     calibration,
     data,
     drivers,
+    fields,
     finite_element,
+    functions,
+    materials,
+    meshes,
     models,
     simulation,
     specimens,
@@ -51,14 +56,20 @@ SECTIONS: dict[str, Section] = {
     "Solvers": Section(
         lambda: {k: models.solver_fields(k) for k in models.SOLVERS}, models.build_solver
     ),
-    "Meshes": Section(lambda: finite_element.MESH_FIELDS, finite_element.build_mesh, "File"),
-    "Functions": Section(lambda: finite_element.FUNCTION_FIELDS, finite_element.build_function),
-    "Materials": Section(
-        lambda: finite_element.MATERIAL_FIELDS, finite_element.build_material, "Material"
+    "Meshes": Section(lambda: meshes.FIELDS, meshes.build_mesh, "File"),
+    "Functions": Section(lambda: functions.FIELDS, functions.build_function),
+    "Fields": Section(
+        lambda: {kind: call.fields() for kind, call in fields.CALLS.items()}, fields.build_field
     ),
-    "BoundaryConditions": Section(
-        lambda: finite_element.CONDITION_FIELDS, finite_element.build_condition
-    ),
+    "Materials": Section(lambda: materials.FIELDS, materials.build_material, "Material"),
+    **{
+        name: Section(partial(finite_element.fields, name), finite_element.build, default)
+        for name, default in (
+            ("Bodies", "Body"),
+            ("BoundaryConditions", None),
+            ("Probes", "Probe"),
+        )
+    },
     "Drivers": Section(
         lambda: {**drivers.FIELDS, **simulation.DRIVER_FIELDS},
         lambda source, block: (
@@ -80,9 +91,12 @@ SECTIONS: dict[str, Section] = {
 # Sections of which every block takes part in a run, asked for or not.
 MUST_BE_KNOWN = (
     "Materials",
+    "Bodies",
     "BoundaryConditions",
+    "Probes",
     "Meshes",
     "Functions",
+    "Fields",
     "Specimens",
     "Parameters",
     "Calibrations",

@@ -201,6 +201,8 @@ _NAMES = {
     "EquationSystems": "unknowns|residuals",
     "Drivers": r"\w+_names|strain|stress|time",
     "Materials": "strain|stress|time",
+    "Bodies": "field_names",
+    "BoundaryConditions": "field_names",
 }
 
 

@@ -7,35 +7,47 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from neml2fe import io
 from neml2fe.fem.failure import Array, FailedPoint
 from neml2fe.input.deck import Deck
-from neml2fe.material import Material, is_old
-from neml2fe.types import TypedTensor
+from neml2fe.material import Material, PlaneStress, PointMaterial, is_old
+from neml2fe.material.interface import Adapter
+from neml2fe.material.plane_stress import OUT_OF_PLANE_STRAIN, PLACES
+from neml2fe.models.solid_mechanics.logarithmic_strain import logarithmic_strain
+from neml2fe.types import R2, SR2, TypedTensor
 
 NAME = "failed_point"
+_STRAIN = "strain "  # of mixed control, which no variable is called
 
 
-def write_replay(path: Path, deck: Deck, material: Material, point: FailedPoint) -> Path:
-    """Write a deck beside the results that includes `deck` and drives its model through the
-    one step that failed. Raises `OutputError`."""
+def write_replay(path: Path, deck: Deck, seen: PointMaterial, point: FailedPoint) -> Path:
+    """Write a deck beside the results that includes `deck` and drives the model of the material
+    `seen` by the elements through the one step that failed.
+
+    A model of small strain gets, at finite strain, the logarithmic one, and in plane stress no
+    stress out of the plane; one of the deformation gradient in plane stress gets its out-of-plane
+    column at the beginning of the step. Raises `OutputError`.
+    """
     start = point.time - point.dt
-    strain_kind = material.inputs[material.strain]
-    old_strain = point.state.get(material.strain, np.zeros_like(point.strain))
-    prescribed = {material.strain: (strain_kind, np.stack([old_strain, point.strain]))}
+    material, strains, state = _driven(seen, point)
+    spec, mixed = material.inputs, isinstance(seen, PlaneStress) and material.strain_kind is SR2
+    prescribed = {} if mixed else {material.strain: (spec[material.strain], strains)}
     for name, value in point.fields.items():
-        old = point.state.get(name, value)
-        prescribed[name] = (material.inputs[name], np.stack([old, value]))
+        prescribed[name] = (spec[name], np.stack([state.get(name, value), value]))
     initial = {
-        name: (kind, point.state[name])
+        name: (kind, state[name])
         for name, kind in material.state_spec.items()
         if name not in prescribed and not is_old(name)
     }
+    if mixed:
+        initial[material.strain] = (SR2, strains[0])
     tensors = {"": ("Scalar", np.array([start, point.time]))}  # the time has no other name
     tensors |= {n: (k.__name__, v) for n, (k, v) in {**prescribed, **initial}.items()}
+    if mixed:
+        tensors[_STRAIN] = ("SR2", strains)
     numbers = {name: f"{NAME}_{k}" for k, name in enumerate(tensors)}
-    times = numbers[""]
     included = os.path.relpath(os.path.abspath(deck.path), path.parent.resolve())
     lines = [
         f"# {point.place}: its update from time {start:g} to {point.time:g} did not converge.",
@@ -53,10 +65,11 @@ def write_replay(path: Path, deck: Deck, material: Material, point: FailedPoint)
         "",
         "[Drivers]",
         f"  [{NAME}]",
-        "    type = TransientDriver",
+        f"    type = {'MixedControlDriver' if mixed else 'TransientDriver'}",
         f"    model = '{material.model.label}'",
         f"    time = '{material.time}'",
-        f"    prescribed_time = '{times}'",
+        f"    prescribed_time = '{numbers['']}'",
+        *(_plane_stress(material, numbers[_STRAIN]) if mixed else ()),
         *_lists("prescribed", prescribed, numbers),
         *_lists("ic", initial, numbers),
         "  []",
@@ -66,6 +79,34 @@ def write_replay(path: Path, deck: Deck, material: Material, point: FailedPoint)
     with io.replacing(path) as temporary:
         temporary.write_text("\n".join(lines))
     return path
+
+
+def _driven(seen: PointMaterial, point: FailedPoint) -> tuple[Material, Array, dict[str, Array]]:
+    """The material below all adapters, its strains `(2, *base)` before and after the step, and its
+    state before."""
+    material, state = seen, dict(point.state)
+    while isinstance(material, Adapter):
+        material = material.material
+    assert isinstance(material, Material)
+    undeformed = np.zeros(6) if seen.strain_kind is SR2 else np.eye(3)
+    strains = np.stack([undeformed, point.strain])
+    if isinstance(seen, PlaneStress):
+        _, out = PLACES[seen.strain_kind]
+        strains.reshape(2, -1)[:, out] = state.pop(OUT_OF_PLANE_STRAIN)
+    if material.strain_kind is SR2 and seen.strain_kind is R2:
+        strains = logarithmic_strain(R2(torch.as_tensor(strains))).data.numpy()
+    strains[0] = state.get(material.strain, strains[0])
+    return material, strains, state
+
+
+def _plane_stress(material: Material, strains: str) -> list[str]:
+    return [
+        "    control = 'strain strain stress stress stress strain'",
+        f"    prescribed_strain = '{strains}'",
+        f"    strain = '{material.strain}'",
+        f"    stress = '{material.stress}'",
+        "    max_bisections = 0",
+    ]
 
 
 def _tensor(name: str, kind: str, value: Array) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
+import re
 import shlex
-import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,59 +13,61 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from neml2fe import fem
-from neml2fe.errors import ConvergenceError, InputError
+from neml2fe.errors import ConvergenceError, InputError, MeshError, ModelError
+from neml2fe.fem.algebra.options_file import bare, read_options
 from neml2fe.fem.collective import collectively
-from neml2fe.fem.conditions.functions import TimeFunction
-from neml2fe.input.deck import Block, Deck, FieldValue, located
-from neml2fe.input.finite_element import MeshSource, time_function
-from neml2fe.input.models import option
+from neml2fe.input.arguments import Call
+from neml2fe.input.deck import Block, Deck, FieldValue
+from neml2fe.input.materials import material_of
+from neml2fe.input.meshes import MeshSource
 from neml2fe.input.replay import NAME, override_options, write_replay
-from neml2fe.material import Material
 
 if TYPE_CHECKING:
     from neml2fe.input.factory import Input
 
 
+# What a deck gives of the calls in Python that make up a run.
+PROBLEM = Call(fem.Problem, ("mesh", "bodies", "conditions", "petsc_options", "comm"))
+STEPPING = Call(fem.TimeStepping, renamed={"end": "end_time"})
+RECORDER = Call(fem.Recorder, ("problem", "directory", "stem", "probes"), {"every": "output_every"})
+SIMULATION = Call(fem.simulate, ("problem", "stepping", "recorder", "resume", "quiet"))
+CALLS = (STEPPING, PROBLEM, RECORDER, SIMULATION)
+_LISTS = {"bodies": "Bodies", "boundary_conditions": "BoundaryConditions", "probes": "Probes"}
+_OPTIONS = ("petsc_options", "petsc_options_file")
+PREFIX = "neml2fe_"  # of options in the environment and, where wanted, in decks
+DRIVER_FIELDS: dict[str, tuple[str, ...]] = {
+    "FiniteElementDriver": (
+        "mesh",
+        "material",
+        *_LISTS,
+        *(name for call in CALLS for name in call.fields()),
+        *_OPTIONS,
+    )
+}
+
+
 @dataclass
 class FiniteElementDriver:
-    """A finite-element run as a deck describes it; `run` carries it out on all ranks."""
+    """A finite-element run as a deck describes it; `run` carries it out on all ranks.
+
+    `problem`, `recorder` and `simulation` are arguments of `fem.Problem`, `fem.Recorder` and
+    `fem.simulate`.
+    """
 
     name: str
     deck: Deck
     mesh: MeshSource
-    material: Material
+    bodies: list[fem.Body]
     conditions: list[fem.Condition]
-    end_time: float
-    dt: float
-    start_time: float = 0.0
-    dt_min: float | None = None
-    dt_max: float | None = None
-    growth: float = 1.5
-    cutback: float = 0.5
-    easy_iterations: int = 5
-    stops: list[float] = field(default_factory=list)
-    formulation: str = "auto"
-    quadrature_degree: int | None = None
-    fields: Mapping[str, TimeFunction] = field(default_factory=dict)
-    tolerance: float = 1e-12
-    backend: str = "auto"
-    petsc_options: str = ""
-    device: str = "cpu"
-    output_every: int = 1
-    checkpoint_every: int = 10
-    figure: str | None = None
+    stepping: fem.TimeStepping
+    problem: dict[str, Any] = field(default_factory=dict)
+    recorder: dict[str, Any] = field(default_factory=dict)
+    simulation: dict[str, Any] = field(default_factory=dict)
+    petsc_options: Mapping[str, str | None] = field(default_factory=dict)
 
-    def stepping(self) -> fem.TimeStepping:
-        return fem.TimeStepping(
-            end=self.end_time,
-            dt=self.dt,
-            dt_min=self.dt_min,
-            dt_max=self.dt_max,
-            growth=self.growth,
-            cutback=self.cutback,
-            easy_iterations=self.easy_iterations,
-            stops=self.stops,
-        )
+    @property
+    def backend(self) -> str:
+        return str(self.problem.get("backend", "auto"))
 
     def run(
         self,
@@ -76,35 +78,51 @@ class FiniteElementDriver:
         quiet: bool = False,
     ) -> fem.Run:
         """Carry out the run, writing into `directory`. Collective."""
-        _check_device(self.device)
+        _check_device(self.problem.get("device", "cpu"))
         root = comm is None or comm.rank == 0
         mesh = collectively(comm, self.mesh.load if root else lambda: None, every_rank=True)
-        problem = fem.Problem(
-            mesh,
-            self.material,
-            self.conditions,
-            formulation=self.formulation,
-            quadrature_degree=self.quadrature_degree,
-            fields=self.fields,
-            backend=self.backend,
-            petsc_options={**parse_petsc_options(self.petsc_options), **(petsc_options or {})},
-            tolerance=self.tolerance,
-            start_time=self.start_time,
-            device=self.device,
-            comm=comm,
-        )
+        with self._placed():
+            problem = fem.Problem(
+                mesh,
+                self.bodies,
+                self.conditions,
+                petsc_options={**self.petsc_options, **bare(petsc_options or {}, PREFIX)},
+                comm=comm,
+                **self.problem,
+            )
         try:
-            recorder = fem.Recorder(
-                problem, directory, self.name, self.output_every, self.checkpoint_every
-            )
-            return fem.simulate(
-                problem, self.stepping(), recorder, resume=resume, figure=self.figure, quiet=quiet
-            )
+            with self._placed():
+                recorder = fem.Recorder(problem, directory, self.name, **self.recorder)
+                return fem.simulate(
+                    problem,
+                    self.stepping,
+                    recorder,
+                    resume=resume,
+                    quiet=quiet,
+                    **self.simulation,
+                )
         except ConvergenceError as error:
             self._keep_failed_point(problem, directory, error)
             raise
         finally:
             problem.close()
+
+    @contextmanager
+    def _placed(self) -> Iterator[None]:
+        """Give errors about a condition, body, field or probe the place of its block, and others
+        that have none that of the driver."""
+        try:
+            yield
+        except (InputError, MeshError, ModelError) as error:
+            for word, section in _SPOKEN.items():
+                named = re.search(rf"\b{word} '([^']+)'", error.message)
+                for block in self.deck.blocks(section):
+                    if named and block.name == named[1]:
+                        mesh = f" (mesh: {error.location})" if error.location else ""
+                        error.message, error.location = error.message + mesh, block.location
+                        raise
+            error.location = error.location or self.deck.block("Drivers", self.name).location
+            raise
 
     def _keep_failed_point(
         self, problem: fem.Problem, directory: Path, error: ConvergenceError
@@ -114,65 +132,70 @@ class FiniteElementDriver:
         if point is None:
             return
         path = directory / f"{self.name}_{NAME}.i"
+        material = next(s.material for s in problem.solids if s.name == point.body)
 
         def write() -> None:
-            write_replay(path, self.deck, self.material, point)
+            write_replay(path, self.deck, material, point)
 
         collectively(problem.comm, write)
         sets = override_options(self.deck)
         error.message += f"; to repeat {point.place} alone: neml2fe run {path} {NAME}{sets}"
 
 
-_REFERENCES = ("mesh", "material", "boundary_conditions", "field_names", "field_values")
-_PLAIN = {
-    f.name: f
-    for f in dataclasses.fields(FiniteElementDriver)
-    if f.name not in ("name", "deck", "mesh", "material", "conditions", "fields")
+_SPOKEN = {
+    "condition": "BoundaryConditions",
+    "body": "Bodies",
+    "probe": "Probes",
+    "field": "Fields",
 }
-DRIVER_FIELDS: dict[str, tuple[str, ...]] = {"FiniteElementDriver": (*_REFERENCES, *_PLAIN)}
 
 
 def build_driver(source: Input, block: Block) -> FiniteElementDriver:
-    """`mesh` and `material` may be left out where the deck has one; all boundary conditions
-    of the deck act unless some are listed."""
-    kinds = typing.get_type_hints(FiniteElementDriver)
-    given: dict[str, Any] = {}
-    for name, declared in _PLAIN.items():
-        value = block.get(name)
-        if value is not None:
-            given[name] = _plain(source, value, kinds[name])
-        elif declared.default is dataclasses.MISSING and (
-            declared.default_factory is dataclasses.MISSING
-        ):
-            block.require(name)
-    listed = block.get("boundary_conditions")
-    names = (
-        listed.as_list() if listed else [b.name for b in source.deck.blocks("BoundaryConditions")]
-    )
-    conditions = [
-        source.refer("BoundaryConditions", listed, n) if listed
-        else source.get("BoundaryConditions", n)
-        for n in names
-    ]  # fmt: skip
-    driver = FiniteElementDriver(
+    """`mesh` and `material` may be left out where the deck has one; all boundary conditions,
+    bodies and probes of the deck take part unless some are listed."""
+    parts = {name: _listed(source, block, name, section) for name, section in _LISTS.items()}
+    recorder = RECORDER.arguments(source, block)
+    if parts["probes"]:
+        recorder["probes"] = parts["probes"]
+    return FiniteElementDriver(
         name=block.name,
         deck=source.deck,
         mesh=_only(source, block, "Meshes", "mesh"),
-        material=_only(source, block, "Materials", "material"),
-        conditions=conditions,
-        fields=_fields(source, block),
-        **given,
+        bodies=_bodies(source, block, parts["bodies"]),
+        conditions=parts["boundary_conditions"],
+        stepping=STEPPING.build(source, block),
+        problem=PROBLEM.arguments(source, block),
+        recorder=recorder,
+        simulation=SIMULATION.arguments(source, block),
+        petsc_options=_options(block),
     )
-    with located(block):
-        driver.stepping()  # refuses sizes that make no sense before anything is read
-    return driver
 
 
-def _plain(source: Input, value: FieldValue, kind: Any) -> Any:
-    if kind == list[float]:
-        return value.as_floats()
-    chosen = [k for k in typing.get_args(kind) if k is not type(None)] or [kind]
-    return option(source, value, chosen[0])
+def _listed(source: Input, block: Block, name: str, section: str) -> list[Any]:
+    """The blocks of a section that a driver lists, or all of them."""
+    listed = block.get(name)
+    if listed is None:
+        return [source.get(section, b.name) for b in source.deck.blocks(section)]
+    return [source.refer(section, listed, word) for word in listed.as_list()]
+
+
+def _bodies(source: Input, block: Block, bodies: list[fem.Body]) -> list[fem.Body]:
+    """The bodies of the run: those given, or one of a single material."""
+    material = block.get("material")
+    if bodies and material is not None:
+        raise material.error("each body has its material; leave out this one or [Bodies]")
+    if bodies:
+        return bodies
+    if material is not None:
+        source.refer("Materials", material)
+        return [fem.Body(material_of(source, material.as_str()))]
+    known = source.deck.blocks("Materials")
+    if len(known) != 1:
+        raise block.error(
+            f"the field 'material' must name one of the {len(known)} [Materials], or [Bodies] say "
+            "where each is"
+        )
+    return [fem.Body(material_of(source, known[0].name))]
 
 
 def _only(source: Input, block: Block, section: str, name: str) -> Any:
@@ -185,14 +208,25 @@ def _only(source: Input, block: Block, section: str, name: str) -> Any:
     return source.get(section, known[0].name)
 
 
-def _fields(source: Input, block: Block) -> dict[str, TimeFunction]:
-    names, values = block.get("field_names"), block.get("field_values")
-    if names is None and values is None:
-        return {}
-    if names is None or values is None or len(names.as_list()) != len(values.as_list()):
-        raise block.error("'field_names' and 'field_values' must be equally long lists")
-    pairs = zip(names.as_list(), values.as_list(), strict=True)
-    return {name: time_function(source, values, word) for name, word in pairs}
+def _options(block: Block) -> dict[str, str | None]:
+    """The options of the field `petsc_options`, and of a file where these do not say otherwise."""
+    found: dict[str, str | None] = {}
+    for name, reader in (("petsc_options_file", _options_of_file), ("petsc_options", _written)):
+        value = block.get(name)
+        if value is not None:
+            try:
+                found.update(bare(reader(value), PREFIX))
+            except InputError as error:
+                raise value.error(str(error)) from None
+    return found
+
+
+def _options_of_file(value: FieldValue) -> dict[str, str | None]:
+    return read_options(value.as_path())
+
+
+def _written(value: FieldValue) -> dict[str, str | None]:
+    return parse_petsc_options(value.as_str())
 
 
 def _check_device(name: str) -> None:

@@ -5,6 +5,7 @@ Models and crystals say it themselves, in their declared fields.
 
 from __future__ import annotations
 
+from neml2fe.inspection import finite_element_documents
 from neml2fe.types import TENSOR_TYPES
 
 TYPES: dict[str, str] = {
@@ -18,18 +19,7 @@ TYPES: dict[str, str] = {
     },
     "EquationSystems/NonlinearSystem": "The residuals of a model as equations for some of its "
     "inputs, $r(u; g) = 0$.",
-    "Meshes/File": "A mesh made by gmsh or Abaqus, or any other file that meshio reads.",
-    "Meshes/Rectangle": "A rectangle of equal cells.",
-    "Meshes/Box": "A box of equal cells.",
-    "Meshes/QuarterAnnulus": "A quarter of a ring.",
-    "Functions/PiecewiseLinear": "A number over time: points joined by straight lines, in the "
-    "deck or in two columns of a CSV file.",
-    "Functions/Expression": "A number over time, by an expression of `t`.",
-    "Materials/Material": "A model as the material of a finite-element run.",
-    "BoundaryConditions/Dirichlet": "A prescribed component of the displacement.",
-    "BoundaryConditions/Traction": "Forces per area, in fixed directions.",
-    "BoundaryConditions/Pressure": "Pressure against a boundary.",
-    "BoundaryConditions/BodyForce": "Forces per volume, everywhere.",
+    **finite_element_documents.TYPES,
     "Drivers/TransientDriver": "Evaluates a model at every prescribed time, for a batch of "
     "specimens. Old values come from the step before.",
     "Drivers/MixedControlDriver": "Finds the strains that give prescribed strains and stresses, "
@@ -39,8 +29,6 @@ TYPES: dict[str, str] = {
     "differ.",
     "Drivers/Verification": "Runs another driver and compares some of its variables with "
     "tensors of the deck, such as columns of a CSV file.",
-    "Drivers/FiniteElementDriver": "A finite-element run with adaptive time steps, on any "
-    "number of ranks.",
     "Specimens/CSVSpecimen": "The history of one specimen from a CSV file as a testing machine "
     "wrote it. What `control` names drives the model, stresses in other directions are zero, and "
     "everything else is compared.",
@@ -86,50 +74,6 @@ FIELDS: dict[str, _Entry] = {
     "Solvers/*/unknown_primary_group": ("int", "", "Group of unknowns that is eliminated"),
     "Solvers/*/primary_solver": ("Solver", "", "Solver of the eliminated block"),
     "Solvers/*/schur_solver": ("Solver", "", "Solver of what remains"),
-    "Meshes/File/file": ("path", None, "The file, beside the deck"),
-    "Meshes/*/divisions": ("list of int", None, "Numbers of cells by direction"),
-    "Meshes/*/lengths": ("list of float", None, "Lengths by direction"),
-    "Meshes/*/radii": ("list of float", None, "Inner and outer radius"),
-    "Meshes/*/cell_type": ("name", None, "Cell type, such as quad or hexahedron"),
-    "Functions/*/times": ("list of float", "", "Increasing times"),
-    "Functions/*/values": ("list of float", "", "Values at these times"),
-    "Functions/*/csv_file": ("path", "", "Table instead of times and values"),
-    "Functions/*/time_column": ("name", "", "Its column of times"),
-    "Functions/*/value_column": ("name", "", "Its column of values"),
-    "Functions/*/expr": ("expression", None, "An expression of `t` that gives a number"),
-    "Materials/*/model": ("Model", None, "From strain to stress"),
-    "Materials/*/strain": ("name", "", "The model's strain, where it is not found by itself"),
-    "Materials/*/stress": ("name", "stress", "The model's stress"),
-    "Materials/*/time": ("name", "t", "The model's time"),
-    "Materials/*/backend": ("name", "auto", "What runs it: auto, kernel (compiled) or eager"),
-    "BoundaryConditions/*/boundary": ("name", None, "Group of the mesh"),
-    "BoundaryConditions/*/component": ("name", None, "x, y or z"),
-    "BoundaryConditions/BodyForce/value": ("list of Function", None, "Numbers or functions"),
-    "BoundaryConditions/Traction/value": ("list of Function", None, "Numbers or functions"),
-    "BoundaryConditions/*/value": ("Function", None, "A number or a function"),
-    "Drivers/FiniteElementDriver/mesh": ("Mesh", "the only one", "Mesh"),
-    "Drivers/FiniteElementDriver/material": ("Material", "the only one", "Material"),
-    "Drivers/*/boundary_conditions": ("list of name", "all", "Conditions that act"),
-    "Drivers/*/field_names": ("list of name", "", "Other inputs of the material"),
-    "Drivers/*/field_values": ("list of Function", "", "Their values, uniform in space"),
-    "Drivers/*/end_time": ("float", None, "Time at which the run ends"),
-    "Drivers/*/start_time": ("float", "0", "Time at which it starts"),
-    "Drivers/*/dt": ("float", None, "First time step"),
-    "Drivers/*/dt_min": ("float", "dt/10000", "Smallest time step"),
-    "Drivers/*/dt_max": ("float", "dt", "Largest time step"),
-    "Drivers/*/growth": ("float", "1.5", "Growth after an easy step"),
-    "Drivers/*/cutback": ("float", "0.5", "Reduction after a failed step"),
-    "Drivers/*/easy_iterations": ("int", "5", "Newton iterations of an easy step, at most"),
-    "Drivers/*/stops": ("list of float", "", "Times at which steps must end"),
-    "Drivers/*/formulation": ("name", "auto", "plane_strain or three_dimensional"),
-    "Drivers/*/quadrature_degree": ("int", "", "Degree that is integrated exactly"),
-    "Drivers/*/tolerance": ("float", "1e-12", "Out-of-balance forces, relative"),
-    "Drivers/*/backend": ("name", "auto", "petsc or scipy"),
-    "Drivers/*/petsc_options": ("text", "", "Options as on PETSc's command line"),
-    "Drivers/*/device": ("name", "cpu", "Device of the material: cpu, cuda:0, ..."),
-    "Drivers/*/output_every": ("int", "1", "Steps between outputs"),
-    "Drivers/*/checkpoint_every": ("int", "10", "Steps between checkpoints"),
-    "Drivers/*/figure": ("name", "", "Field to draw at the end"),
     "Drivers/*/model": ("Model", None, "Model to evaluate"),
     "Drivers/*/prescribed_time": ("Scalar", None, "Times, of batch shape (n_steps, *specimens)"),
     "Drivers/*/time": ("name", "t", "Name of the time"),
@@ -153,6 +97,7 @@ FIELDS: dict[str, _Entry] = {
     "Drivers/*/time_steps": ("list of int", "all", "Steps to compare"),
     "Drivers/Verification/*_names": ("list of name", "", "output.NAME or input.NAME"),
     "Drivers/Verification/*_values": ("list of TYPE", "", "Expected values, by step"),
+    **finite_element_documents.FIELDS,
     "Specimens/*/file": ("path", None, "The file, beside the deck"),
     "Specimens/*/index": ("path", None, "The index, beside the deck"),
     "Specimens/*/name_column": ("name", "name", "Column of the index with names of specimens"),

@@ -11,6 +11,14 @@ ELASTICITY = """
   []
 []
 """
+_MATERIAL = f"""{ELASTICITY}[Materials]
+  [steel]
+    type = Material
+    model = elasticity
+    strain = strain
+  []
+[]
+"""
 _TIMES = """
 [Tensors]
   [times]
@@ -77,11 +85,67 @@ RUNS: dict[str, str] = {
   []
 []
 """,
-    "Materials/Material": f"""{ELASTICITY}[Materials]
-  [steel]
-    type = Material
-    model = elasticity
-    strain = strain
+    "Materials/Material": _MATERIAL,
+    "Fields/FieldTable": """
+[Fields]
+  [cold]
+    type = RegionField
+    values = 300
+  []
+  [hot]
+    type = NodalField
+    values = temperature
+  []
+  [heating]
+    type = FieldTable
+    times = '0 100'
+    fields = 'cold hot'
+  []
+[]
+""",
+    "Bodies/Body": f"""{_MATERIAL}[Bodies]
+  [fibres]
+    type = Body
+    material = steel
+    regions = 'fibre coating'
+  []
+[]
+""",
+    "BoundaryConditions/CohesiveInterface": """
+[Models]
+  [parts]
+    type = VecComponents
+    from = jump
+    to = 'normal tangential_separation_1 tangential_separation_2'
+  []
+  [contact]
+    type = MacaulaySplit
+    from = normal
+    to_positive = normal_separation
+    to_negative = normal_penetration
+  []
+  [springs]
+    type = OrthotropicLinearTraction
+    normal_penetration = normal_penetration
+    normal_stiffness = 1e5
+    tangential_stiffness = 5e4
+    penalty_stiffness = 1e6
+  []
+  [law]
+    type = ComposedModel
+    models = 'parts contact springs'
+  []
+[]
+[Materials]
+  [glue]
+    model = law
+  []
+[]
+[BoundaryConditions]
+  [bond]
+    type = CohesiveInterface
+    interface = bond
+    material = glue
   []
 []
 """,
@@ -121,14 +185,7 @@ RUNS: dict[str, str] = {
   []
 []
 """,
-    "Drivers/FiniteElementDriver": f"""{ELASTICITY}[Materials]
-  [steel]
-    type = Material
-    model = elasticity
-    strain = strain
-  []
-[]
-[Meshes]
+    "Drivers/FiniteElementDriver": f"""{_MATERIAL}[Meshes]
   [plate]
     type = Rectangle
     divisions = '8 4'

@@ -161,7 +161,9 @@ def describe(section: str, kind: str, names: Iterable[str]) -> TypeInfo:
 
 # Titles of the groups of other sections, where one has several.
 _SECTIONS = {
-    "Finite elements": ("Meshes", "Functions", "Materials", "BoundaryConditions"),
+    "Finite elements": (
+        *("Meshes", "Functions", "Materials", "Bodies", "Fields", "BoundaryConditions", "Probes"),
+    ),
     "Calibration": ("Specimens", "Parameters", "Calibrations"),
 }
 

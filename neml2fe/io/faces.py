@@ -42,9 +42,11 @@ _HEX20 = [
     [2, 10, 3, 19, 7, 14, 6, 18],
     [3, 11, 0, 16, 4, 15, 7, 19],
 ]
+_WEDGE = [[0, 2, 1], [3, 4, 5], [0, 1, 4, 3], [1, 2, 5, 4], [2, 0, 3, 5]]
 _SOLID: dict[str, list[list[int]]] = {
     "tetra": _TETRA,
     "tetra10": _TETRA10,
+    "wedge": _WEDGE,
     "hexahedron": _HEX,
     "hexahedron20": _HEX20,
     "hexahedron27": _HEX20,

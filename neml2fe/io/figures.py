@@ -17,7 +17,7 @@ from neml2fe.errors import InputError
 from neml2fe.io.canvas import WIDTH, figure
 from neml2fe.io.field import field
 
-__all__ = ["field", "load_curve", "stress_strain"]
+__all__ = ["convergence", "field", "load_curve", "stress_strain"]
 
 
 def stress_strain(
@@ -83,6 +83,37 @@ def load_curve(
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
         # Marks show the steps as long as there are few enough to tell apart.
         axes.plot(*line.T, marker="o" if len(line) <= 60 else None, markersize=3)
+    return Path(path)
+
+
+def convergence(
+    path: str | os.PathLike[str], norms: Sequence[Sequence[float]], title: str = ""
+) -> Path:
+    """Draw the residual norms of Newton's iterations, one line a step, coloured by its number.
+
+    Raises:
+        InputError: if there is no positive norm to draw.
+        OutputError: if the file cannot be written.
+    """
+    lines = [np.array([(i, norm) for i, norm in enumerate(step) if norm > 0.0]) for step in norms]
+    if not any(len(line) for line in lines):
+        raise InputError(f"there is no residual norm to draw in {os.fspath(path)}")
+    with figure(path, (WIDTH, 3.6)) as page:
+        from matplotlib import colormaps
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import Normalize
+        from matplotlib.ticker import MaxNLocator
+
+        axes = page.add_subplot(yscale="log")
+        axes.set(xlabel="Newton iteration", ylabel="norm of the residual forces", title=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        colour = ScalarMappable(Normalize(1, max(len(lines), 2)), colormaps["viridis"])
+        rgba = colour.to_rgba(np.arange(1, len(lines) + 1))
+        for line, own in zip(lines, rgba, strict=True):
+            if len(line):
+                axes.plot(*line.T, color=tuple(own), marker="o", markersize=2.5, lw=1)
+        bar = page.colorbar(colour, ax=axes, label="step", ticks=MaxNLocator(6, integer=True))
+        bar.outline.set_visible(False)
     return Path(path)
 
 

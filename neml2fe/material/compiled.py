@@ -54,8 +54,10 @@ class CompiledMaterial:
 
     @property
     def of(self) -> tuple[str, ...]:
-        """What an update hands out: stress and the whole state, computed or handed on."""
-        return tuple(dict.fromkeys([self.material.stress, *self.material.state_spec]))
+        """What an update hands out: stress, energy, and the whole state, computed or handed on."""
+        m = self.material
+        energy = [] if m.energy is None else [m.energy]
+        return tuple(dict.fromkeys([m.stress, *energy, *m.state_spec]))
 
     @property
     def _inputs(self) -> list[str]:

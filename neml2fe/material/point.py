@@ -9,86 +9,78 @@ from neml2fe.implicit import Status, recorded_solves
 from neml2fe.kernels import BACKENDS
 from neml2fe.material.compiled import CompiledMaterial
 from neml2fe.material.composed import ComposedMaterial
-from neml2fe.material.history import current_name, is_old, lags, split_lag
+from neml2fe.material.history import current_name, is_old, lags
 from neml2fe.material.march import march, march_vjp
 from neml2fe.material.path import MarchCotangents, MarchResult
 from neml2fe.material.response import response
 from neml2fe.material.results import Fields, PointCotangents, PointResult, State
+from neml2fe.material.variables import require_variables, state_of, strain_of, stress_of
 from neml2fe.models import Model
 from neml2fe.models.derivatives import inner_shape
 from neml2fe.models.functional import of_no_points
 from neml2fe.models.model import Spec
-from neml2fe.types import R2, SR2, TypedTensor
+from neml2fe.types import R2, TypedTensor
 
 
 class Material:
-    """A strain-driven model as a batched update of quadrature points.
+    """A model driven by a strain or a displacement jump, as a batched update of points.
+
+    `strain`, by default the model's only input that may be one, is an `SR2` (small strain,
+    Mandel), an `R2` (deformation gradient) or a `Vec` (displacement jump of an interface: normal,
+    first and second tangential component). `stress` is then an `SR2`, an `R2` (first
+    Piola-Kirchhoff) or a `Vec` (traction); by default `stress`, `traction`, or what the model's
+    stress measure computes. `energy` names a Scalar output that results are to hold, such as the
+    stored energy.
 
     The state is found from the model's `x~1` inputs: every variable one step back that the
     model needs, be it computed (stress, plastic strain) or driven (strain). Time is handed
     over by the caller. All other inputs are `fields` (temperature, ...), given per point
-    to each call. States and fields may have a sub-batch (slip systems, grains), `(n, *sub_batch,
-    *base)`. Inputs may live on any device and stay there.
+    to each call. A parameter that the deck gives as the name of a variable
+    (`saturated_hardening = 'R'`) is such a field: a value a point. States and fields may have a
+    sub-batch (slip systems, grains), `(n, *sub_batch, *base)`. Inputs stay on their device.
 
     `backend`: `kernel` compiles the whole update (`neml2fe.kernels`), `eager` runs it as torch
-    operations, `auto` compiles where that pays and can be done; where it cannot, one warning says
-    why.
+    operations, `auto` compiles where that pays and can be done, and else warns once, saying why.
 
-    Raises `ModelError` when `strain` or `stress` cannot be found or is ambiguous.
+    Raises `ModelError` when strain, stress or energy cannot be found or are ambiguous.
     """
 
     def __init__(
         self,
         model: Model,
         strain: str | None = None,
-        stress: str = "stress",
+        stress: str | None = None,
         time: str = "t",
         backend: str = "auto",
+        energy: str | None = None,
     ) -> None:
         if backend not in BACKENDS:
             raise ModelError(f"material: backend is {', '.join(BACKENDS)}, not '{backend}'")
         self.model, self.backend = model, backend
         self.inputs, self.outputs = model.input_spec, model.output_spec
-        self.strain = strain if strain is not None else self._find_strain()
-        self.stress, self.time = stress, time
-        for name, spec, role in (
-            (self.strain, self.inputs, "strain input"),
-            (stress, self.outputs, "stress output"),
-        ):
-            if name not in spec:
-                raise ModelError(
-                    f"material: '{model.label}' has no {role} '{name}'{suggest(name, spec)}"
-                )
-            if spec[name] not in (SR2, R2):
-                raise ModelError(f"material: {role} '{name}' must be an SR2 or R2 variable")
-        driven = {self.strain, self.time}
+        self.strain = strain_of(model) if strain is None else strain
+        self.stress = stress_of(model, self.strain) if stress is None else stress
+        self.time, self.energy = time, energy
+        require_variables(model, self.strain, self.stress, energy)
         self._times = (time, lags(time, 1))  # handed over by the caller; older ones are state
-        olds = [n for n in self.inputs if is_old(n) and n not in self._times]
-        self.state_spec: Spec = {}
-        for name in olds:  # to have x~2 in the next step, x and x~1 are kept
-            kept = [lags(current_name(name), lag) for lag in range(split_lag(name)[1])]
-            self.state_spec |= {n: self.inputs[name] for n in kept if lags(n, 1) not in self._times}
-        for name in self.state_spec:
-            base = current_name(name)
-            if base not in self.outputs and base not in self.inputs:
-                raise ModelError(
-                    f"material: '{model.label}' needs '{base}~1', but nothing computes '{base}'; "
-                    "add it to the model's outputs"
-                )
+        self.state_spec = state_of(model, self._times)
         self.field_spec: Spec = {
-            n: t for n, t in self.inputs.items() if not is_old(n) and n not in driven
+            n: t for n, t in self.inputs.items() if not is_old(n) and n not in (self.strain, time)
         }
         self._shapes: dict[tuple[object, ...], dict[str, tuple[int, ...]]] = {}
         self.compiled, self.composed = CompiledMaterial(self), ComposedMaterial(self)
 
-    def _find_strain(self) -> str:
-        found = [n for n, t in self.inputs.items() if t is SR2 and not is_old(n)]
-        if len(found) != 1:
-            raise ModelError(
-                f"material: cannot tell the strain among the SR2 inputs {found} of "
-                f"'{self.model.label}'; name it with strain = ..."
-            )
-        return found[0]
+    @property
+    def label(self) -> str:
+        return self.model.label
+
+    @property
+    def strain_kind(self) -> type[TypedTensor]:
+        return self.inputs[self.strain]
+
+    @property
+    def stress_kind(self) -> type[TypedTensor]:
+        return self.outputs[self.stress]
 
     def state_shapes(self, fields: Fields | None = None) -> dict[str, tuple[int, ...]]:
         """Sub-batch and base shape of every state variable, given the fields of some points."""
@@ -132,10 +124,8 @@ class Material:
         device: torch.device | str = "cpu",
         fields: Fields | None = None,
     ) -> State:
-        """The virgin state of n points: zeros, or the identity for a deformation gradient.
-
-        `fields` are needed only when they bring a sub-batch, such as an orientation per grain.
-        """
+        """The virgin state of n points: zeros, or the identity for a deformation gradient. `fields`
+        are needed only when they bring a sub-batch, such as an orientation per grain."""
         state = {}
         shapes = self.state_shapes(fields)
         for name, kind in self.state_spec.items():
@@ -157,16 +147,19 @@ class Material:
         """Advance n points from `time - dt` to `time`. The results carry no graph; `vjp` gives
         derivatives beyond the tangent.
 
-        `strain` `(n, 6)` is the total strain at `time`, `state` that at `time - dt`. A point
+        `strain` `(n, *base)` is the total strain at `time`, `state` that at `time - dt`. A point
         that fails is reported in `status`; the others are unaffected.
         """
         inputs = self._inputs(strain, state, time, dt, fields)
         done = self.compiled.update(inputs, tangent) or self.composed.update(inputs, tangent)
-        stress = done.values[self.stress].expand(len(strain), *self.outputs[self.stress].BASE_SHAPE)
+        stress = done.values[self.stress].expand(len(strain), *self.stress_kind.BASE_SHAPE)
         bad = (done.status == Status.CONVERGED) & ~torch.isfinite(stress).flatten(1).all(-1)
         status = torch.where(bad, torch.full_like(done.status, Status.NOT_FINITE), done.status)
         new = self._next(done.values, inputs, fields)
-        return PointResult(stress, done.tangent, new, status, done.iterations, done.solution)
+        energy = None if self.energy is None else done.values[self.energy].expand(len(strain))
+        return PointResult(
+            stress, done.tangent, new, status, done.iterations, done.solution, energy
+        )
 
     def vjp(
         self,
@@ -179,11 +172,12 @@ class Material:
         fields: Fields | None = None,
         solution: torch.Tensor | None = None,
     ) -> PointCotangents:
-        """Pull cotangents of the new stress `(n, 6)` and new state back through one update.
+        """Pull cotangents of the new stress `(n, *base)` and new state back through one update;
+        that of the energy may be among those of the state.
 
         One transposed local solve per point, and no other where the `solution` of the update is
-        at hand. Raises `ConvergenceError` when a point does
-        not converge, since its derivatives do not exist.
+        at hand. Raises `ConvergenceError` when a point does not converge, since its derivatives
+        do not exist.
         """
         inputs = self._inputs(strain, state, time, dt, fields)
         bars = {n: v for n, v in (state_bar or {}).items() if n in self.outputs}
@@ -249,9 +243,8 @@ class Material:
         field_rate: State | None = None,
         solution: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, State]:
-        """Push rates of strain `(n, 6)`, old state and fields through one update: rates of the
-        new stress `(n, 6)` and state. Rates that are not given are zero; `solution` and errors
-        as for `vjp`."""
+        """Push rates of strain `(n, *base)`, old state and fields, zero where not given, through
+        one update: rates of the new stress and state. `solution` and errors as for `vjp`."""
         inputs = self._inputs(strain, state, time, dt, fields)
         old = {lags(n, 1): v for n, v in (state_rate or {}).items()}
         rates = {self.strain: strain_rate, **old, **(field_rate or {})}
@@ -267,7 +260,7 @@ class Material:
         dt: float | torch.Tensor,
         fields: Fields | None,
     ) -> dict[str, torch.Tensor]:
-        base = self.inputs[self.strain].BASE_SHAPE
+        base = self.strain_kind.BASE_SHAPE
         if tuple(strain.shape[1:]) != base:
             raise ModelError(
                 f"material: strain '{self.strain}' must have shape "

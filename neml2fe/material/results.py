@@ -17,10 +17,11 @@ State = dict[str, torch.Tensor]
 class PointResult:
     """Outcome of `Material.update` for n points.
 
-    stress `(n, 6)` Mandel; tangent `(n, 6, 6)` dstress/dstrain of the discrete update
-    (or None); state by name, `(n, *sub_batch, *base)`; status and iterations `(n,)`. Points whose
-    status is not `Status.CONVERGED` hold NaN. `solution` are the implicit unknowns that a kernel
-    found, `(n, n_unknowns)`, which spare `vjp` and `jvp` the solve.
+    stress `(n, *base)`, Mandel if symmetric; tangent `(n, *base, *strain_base)`
+    dstress/dstrain of the discrete update (or None); state by name, `(n, *sub_batch, *base)`;
+    status and iterations `(n,)`. Points whose status is not `Status.CONVERGED` hold NaN.
+    `solution` are the implicit unknowns that a kernel found, `(n, n_unknowns)`, which spare `vjp`
+    and `jvp` the solve. `energy` `(n,)` per reference volume, if the material has one.
     """
 
     stress: torch.Tensor
@@ -29,6 +30,7 @@ class PointResult:
     status: torch.Tensor
     iterations: torch.Tensor
     solution: torch.Tensor | None = None
+    energy: torch.Tensor | None = None
 
     @property
     def failed(self) -> torch.Tensor:
@@ -38,7 +40,7 @@ class PointResult:
 
 @dataclass(frozen=True)
 class PointCotangents:
-    """Transposed derivatives of one update: of strain `(n, 6)`, old state and fields by name,
+    """Transposed derivatives of one update: of strain `(n, *base)`, old state and fields by name,
     and of every parameter that requires a gradient, summed over the points."""
 
     strain: torch.Tensor

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import meshio
+import numpy as np
 import pytest
 import torch
 from e2e_runs import Ended
@@ -59,6 +61,10 @@ def test_every_example_builds(
     table = ["Time [s],Strain [%],Stress [MPa]", "0,0,0", "1,0.1,200", "2,0.2,300"]
     (tmp_path / "tension.csv").write_text("\n".join(table) + "\n")
     (tmp_path / "tests.csv").write_text("name,file,Temperature [degC]\nhot,tension.csv,700\n")
+    (tmp_path / "temperature.csv").write_text("x,y,T\n0,0,300\n1,0,400\n")
+    points = np.eye(3)
+    heat = meshio.Mesh(points, [("triangle", [[0, 1, 2]])], {"temperature": points[:, 0]})
+    heat.write(tmp_path / "heat.vtu")
     monkeypatch.chdir(tmp_path)
     inputs = 2  # of networks
     torch.save(Perceptron([inputs, 16, 16, 1]).state_dict(), "weights.pt")

@@ -11,12 +11,15 @@ import warnings
 import numpy as np
 from elasticity_box import Box, box
 from mpi4py import MPI
+from scipy.sparse import csr_array
 
 from neml2fe.errors import ConvergenceError
 from neml2fe.fem.algebra import Algebra, Tolerances, make_algebra
+from neml2fe.fem.algebra.pattern import BlockPattern
 
 COMM = MPI.COMM_WORLD
 CELLS = (12, 7)
+MULTIGRID = {"pc_type": "gamg", "ksp_rtol": "1e-13"}
 
 
 class Boom(Exception):
@@ -25,27 +28,30 @@ class Boom(Exception):
 
 def cubic(part: Box, algebra: Algebra):
     """Residual and Jacobian of `K x + x^3 = f`, assembled from elements through the ghosts."""
-    stiffness = part.values.reshape(len(part.element_dofs), part.element_dofs.shape[1], -1)
-    local = {int(n): i for i, n in enumerate(part.layout.global_nodes)}
-    block = part.layout.block_size
-    index = np.array(
-        [[local[d // block] * block + d % block for d in e] for e in part.element_dofs.tolist()]
-    ).reshape(part.element_dofs.shape)
-    owned = part.start + np.arange(part.layout.n_owned_dofs)
+    dim = part.layout.block_size
+    index = (part.cells[:, :, None] * dim + np.arange(dim)).reshape(len(part.cells), -1)
+    n_owned = part.layout.n_owned_nodes
+    rows = np.repeat(np.arange(n_owned), np.diff(part.indptr[: n_owned + 1]))
+    pattern = BlockPattern(part.indptr, part.indices)
+    own = np.flatnonzero(part.indices[: len(rows)] == rows)
+    diagonal = pattern.positions(own, rows[own], dim).reshape(n_owned, dim, dim)
+    diagonal = np.einsum("nii->ni", diagonal).ravel()
     scale = 200.0
 
     def residual(x: np.ndarray) -> np.ndarray:
-        forces = np.einsum("eij,ej->ei", stiffness, algebra.update_ghosts(x)[index])
+        forces = np.einsum("eij,ej->ei", part.stiffness, algebra.update_ghosts(x)[index])
         local_forces = np.bincount(
             index.ravel(), weights=forces.ravel(), minlength=part.layout.n_local_dofs
         )
         return algebra.sum_to_owners(local_forces) + scale * x**3 - part.rhs
 
     def jacobian(x: np.ndarray) -> None:
-        algebra.set_matrix(np.concatenate([part.values, 3 * scale * x**2]))
+        values = part.values.copy()
+        values[diagonal] += 3 * scale * x**2
+        algebra.set_matrix(values)
 
     algebra.set_constrained(part.constrained)
-    algebra.set_pattern(np.concatenate([part.rows, owned]), np.concatenate([part.cols, owned]))
+    algebra.set_pattern(part.indptr, part.indices)
     return residual, jacobian
 
 
@@ -142,6 +148,73 @@ def case_exception() -> dict:
         result = algebra.solve_nonlinear(residual, jacobian, x0)
         assert result.converged, result.reason
     return {"x": gather(result.x)}
+
+
+def tied(part: Box) -> tuple[csr_array, np.ndarray]:
+    """T of this rank and the mask of dofs that are no unknowns: every node of the last face
+    moves with the first node of that face plus a control dof, the last node, times its place."""
+    dim = part.layout.block_size
+    n = len(part.free)
+    last = np.arange(n // dim - (CELLS[1] + 1), n // dim)
+    followers, leader, control = last[1:-1], last[0], last[-1]
+    transform = np.eye(n)
+    transform[dim * last[1] : n - dim] = 0.0
+    for i in range(dim):
+        transform[dim * followers + i, dim * leader + i] = 1.0
+        transform[dim * followers + i, dim * control + i] = np.arange(1, CELLS[1])
+    mask = ~part.free
+    mask[(dim * followers[:, None] + np.arange(dim)).ravel()] = True
+    owned = slice(part.start, part.start + part.layout.n_owned_dofs)
+    return csr_array(transform[owned]), mask[owned]
+
+
+def solve_tied(part: Box, backend: str = "petsc", options=None) -> np.ndarray:
+    with make_algebra(part.layout, backend, options) as algebra:
+        rows, mask = tied(part)
+        algebra.set_pattern(part.indptr, part.indices)
+        algebra.set_transform(rows)
+        algebra.set_constrained(mask)
+        for factor in (2.0, 1.0):
+            algebra.set_matrix(factor * part.values, diagonal=1.0)
+            result = algebra.solve_linear(np.where(mask, 0.0, algebra.to_reduced(part.rhs)))
+            assert result.converged, result.reason
+        return algebra.to_displacement(result.x)
+
+
+def case_tied() -> dict:
+    return {"u": gather(solve_tied(box(CELLS, COMM)))}
+
+
+def case_tied_multigrid() -> dict:
+    return {"u": gather(solve_tied(box(CELLS, COMM), options=MULTIGRID))}
+
+
+def case_coo() -> dict:
+    """A matrix type without values in place: the same product as with."""
+    products = []
+    for options in ({}, {"mat_type": "baij"}):
+        part = box(CELLS, COMM)
+        options |= {"pc_type": "jacobi", "ksp_type": "cg", "ksp_rtol": "1e-13"}
+        with make_algebra(part.layout, "petsc", options) as algebra:
+            part.fill(algebra)
+            result = algebra.solve_linear(part.rhs)
+        assert result.converged, result.reason
+        products.append(gather(result.x))
+    return {"in_place": products[0], "coo": products[1]}
+
+
+def case_log() -> dict:
+    part = box(CELLS, COMM)
+    with make_algebra(part.layout, "petsc", {"pc_type": "jacobi"}) as algebra:
+        part.fill(algebra)
+        iterations = sum(algebra.solve_linear(part.rhs).iterations for _ in range(2))
+        rows = algebra.log_summary()
+        assert rows == COMM.bcast(rows)
+        assert algebra.statistics.linear_iterations == iterations
+    counts = {name: count for name, count, _, _ in rows}
+    times = {name: seconds for name, _, seconds, _ in rows}
+    assert times["KSPSolve"] >= times["PCApply"] > 0.0
+    return {"solves": counts["KSPSolve"], "products": counts["MatMult"], "least": iterations}
 
 
 def case_singular() -> dict:

@@ -16,17 +16,21 @@ import numpy as np
 from mpi4py import MPI
 
 from neml2fe.errors import Error, MeshError
-from neml2fe.fem.mesh import partition
 from neml2fe.fem.collective import collectively
+from neml2fe.fem.mesh import partition
 from neml2fe.fem.mesh.distribution import (
     distribute,
     gather_elements,
+    gather_interface,
     gather_nodes,
     scatter_elements,
+    scatter_interface,
     scatter_nodes,
 )
 from neml2fe.fem.mesh.generate import box, rectangle
+from neml2fe.fem.mesh.interfaces import split_all_regions
 from neml2fe.fem.mesh.mesh import CellBlock, Mesh
+from neml2fe.fem.mesh.polycrystal import voronoi_box
 
 comm = MPI.COMM_WORLD
 
@@ -47,7 +51,26 @@ def mixed() -> Mesh:
     )
 
 
+def bricks() -> Mesh:
+    """Hexahedra of which a half is cut into wedges, all grains parted from each other."""
+    grains = voronoi_box(8, (6, 4, 4), (1.5, 1.0, 1.0), seed=0)
+    hexahedra = grains.cells[0].connectivity
+    right = grains.points[hexahedra].mean(axis=1)[:, 0] > 0.75
+    halves = [hexahedra[right][:, columns] for columns in ([0, 1, 2, 4, 5, 6], [0, 2, 3, 4, 6, 7])]
+    cells = (CellBlock("hexahedron", hexahedra[~right]), CellBlock("wedge", np.vstack(halves)))
+    (grain,) = grains.cell_data["grain"]
+    parts = (grain[~right], np.tile(grain[right], 2))
+    regions = {
+        name: tuple(np.flatnonzero(g == i) for g in parts)
+        for i, name in enumerate(grains.regions, 1)
+    }
+    sides = {name: grains.boundaries[name] for name in ("left", "bottom")}
+    whole = Mesh(grains.points, cells, sides, regions=regions, name="bricks")
+    return split_all_regions(whole, list(regions), "bond")
+
+
 MESHES = {
+    "bricks": bricks,
     "plate": lambda: rectangle(20, 20, "quad9"),
     "solid": lambda: box(5, 4, 3, "tetra10", distortion=0.3),
     "mixed": mixed,
@@ -72,7 +95,8 @@ def check(name: str) -> None:
 
     # The local nodes are just those of the local cells, which are the original ones.
     np.testing.assert_array_equal(local.points, whole.points[local.nodes])
-    touched = np.unique(np.concatenate([block.connectivity.ravel() for block in local.cells]))
+    used = [*local.cells, *(block for blocks in local.interfaces.values() for block in blocks)]
+    touched = np.unique(np.concatenate([block.connectivity.ravel() for block in used]))
     np.testing.assert_array_equal(touched, np.arange(local.n_local))
     for ours, numbers, all_cells in zip(local.cells, local.elements, whole.cells, strict=True):
         assert ours.cell_type == all_cells.cell_type
@@ -102,6 +126,28 @@ def check(name: str) -> None:
         pairs = zip(local.regions[group], local.elements, regions, strict=True)
         for ours, numbers, region in pairs:
             np.testing.assert_array_equal(np.isin(numbers, region).nonzero()[0], ours)
+
+    # Every facet pair is on one rank, which has the element on its minus side.
+    assert list(local.interfaces) == list(whole.interfaces)
+    for group, blocks in whole.interfaces.items():
+        for b, (ours, block) in enumerate(zip(local.interfaces[group], blocks, strict=True)):
+            assert ours.cell_type == block.cell_type
+            numbers = local.interface_numbers[group][b]
+            rows = local.nodes[ours.connectivity]
+            np.testing.assert_array_equal(rows, block.connectivity[numbers])
+            every = np.concatenate(comm.allgather(numbers))
+            assert sorted(every.tolist()) == list(range(len(block.connectivity)))
+            cells = [set(row) for cell in local.cells for row in cell.connectivity.tolist()]
+            minus = ours.connectivity[:, : ours.connectivity.shape[1] // 2]
+            assert all(any(set(f) <= c for c in cells) for f in minus.tolist())
+        values = [np.arange(3 * len(b.connectivity)).reshape(-1, 3) for b in blocks]
+        there = scatter_interface(local, group, values if comm.rank == 0 else None)
+        for b, numbers in enumerate(local.interface_numbers[group]):
+            np.testing.assert_array_equal(there[b], values[b][numbers])
+        back = gather_interface(local, group, there)
+        assert (back is None) == (comm.rank > 0)
+        for ours, given in zip(back or (), values, strict=False):
+            np.testing.assert_array_equal(ours, given)
 
     # Values go out and come back unchanged, ghosts included.
     root = comm.rank == 0

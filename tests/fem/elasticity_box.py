@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from scipy.sparse import bsr_array
 
 from neml2fe.fem.algebra import Algebra, DofLayout
 
@@ -39,17 +40,46 @@ def element_stiffness(size: np.ndarray, young: float = 1.0, poisson: float = 0.3
     return stiffness
 
 
+def block_matrix(
+    nodes: np.ndarray, matrices: np.ndarray, n_nodes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sum of element matrices (n, k*d, k*d) over local `nodes` (n, k): pattern and values."""
+    n, k = nodes.shape
+    size = matrices.shape[1] // k
+    shape = (n, k, k)
+    rows = np.broadcast_to(nodes[:, :, None], shape).ravel()
+    cols = np.broadcast_to(nodes[:, None, :], shape).ravel()
+    keys, place = np.unique(rows * n_nodes + cols, return_inverse=True)
+    blocks = np.zeros((len(keys), size, size))
+    parts = matrices.reshape(n, k, size, k, size).transpose(0, 1, 3, 2, 4)
+    np.add.at(blocks, place, parts.reshape(-1, size, size))
+    indptr = np.searchsorted(keys, np.arange(n_nodes + 1) * n_nodes)
+    indices = keys % n_nodes
+    values = bsr_array((blocks, indices, indptr), shape=(n_nodes * size,) * 2).tocsr().data
+    return indptr, indices, values
+
+
 @dataclass
 class Box:
-    """One rank's part of the problem; `values` already carry the prescribed dofs."""
+    """One rank's part of the problem; `values` already carry the prescribed dofs.
+
+    `cells` (n, 2^d) in local nodes, `stiffness` (n, 2^d d, 2^d d) of the elements; `free` are all
+    dofs of the problem.
+    """
 
     layout: DofLayout
-    element_dofs: np.ndarray
-    rows: np.ndarray
-    cols: np.ndarray
-    values: np.ndarray
+    cells: np.ndarray
+    stiffness: np.ndarray
     free: np.ndarray
     rhs: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.assemble()
+
+    def assemble(self) -> None:
+        self.indptr, self.indices, self.values = block_matrix(
+            self.cells, self.stiffness, len(self.layout.global_nodes)
+        )
 
     @property
     def start(self) -> int:
@@ -59,9 +89,17 @@ class Box:
     def constrained(self) -> np.ndarray:
         return ~self.free[self.start : self.start + self.layout.n_owned_dofs]
 
+    def dense(self) -> np.ndarray:
+        """The matrix of a serial problem."""
+        n, size = len(self.layout.global_nodes), self.layout.block_size
+        ones = np.ones((len(self.indices), size, size))
+        matrix = bsr_array((ones, self.indices, self.indptr), shape=(n * size,) * 2).tocsr()
+        matrix.data = self.values
+        return matrix.toarray()
+
     def fill(self, algebra: Algebra) -> None:
         algebra.set_constrained(self.constrained)
-        algebra.set_pattern(self.rows, self.cols)
+        algebra.set_pattern(self.indptr, self.indices)
         algebra.set_matrix(self.values)
 
 
@@ -87,14 +125,15 @@ def box(cells: tuple[int, ...], comm=None, lengths=None, fix=None) -> Box:
     layout = DofLayout(comm, dim, len(owned), global_nodes, index * edges)
 
     dofs = (cell_nodes[:, :, None] * dim + np.arange(dim)).reshape(len(cell_nodes), -1)
-    rows = np.repeat(dofs, dofs.shape[1], axis=1).ravel()
-    cols = np.tile(dofs, (1, dofs.shape[1])).ravel()
-    values = np.tile(element_stiffness(edges).ravel(), len(dofs))
+    stiffness = np.tile(element_stiffness(edges), (len(dofs), 1, 1))
     free = np.ones((n_nodes, dim), dtype=bool)
     free[numbers[0].ravel()[:, None], list(range(dim) if fix is None else fix)] = False
     free = free.ravel()
-    values[~(free[rows] & free[cols]) & (rows != cols)] = 0.0
+    kept = free[dofs][:, :, None] & free[dofs][:, None, :]
+    stiffness[~kept & ~np.eye(dofs.shape[1], dtype=bool)] = 0.0
     first = owned[0] * dim
     rhs = np.tile(np.arange(1.0, dim + 1) * np.prod(edges), len(owned))
     rhs[~free[first : first + len(rhs)]] = 0.0
-    return Box(layout, dofs, rows, cols, values, free, rhs)
+    order = np.argsort(global_nodes)
+    cells = order[np.searchsorted(global_nodes, cell_nodes, sorter=order)]
+    return Box(layout, cells, stiffness, free, rhs)

@@ -73,7 +73,7 @@ def gathered(problem: Problem) -> dict[str, NDArray[np.float64]]:
     for name in fields[0]:
         values = [
             v[name].numpy().reshape(b.n_elements, b.n_quadrature, *v[name].shape[1:])
-            for b, v in zip(problem.blocks, fields, strict=True)
+            for b, v in zip((s.block for s in problem.solids), fields, strict=True)
         ]
         for k, block in enumerate(gather_elements(local, values) or []):
             found[f"{name}/{k}"] = block
@@ -155,7 +155,7 @@ def failing() -> dict[str, NDArray[Any]]:
     problem = Problem(mesh, Failing(comm.size - 1, 0.2), conditions(2), comm=comm)
     long = problem.advance(0.4)
     short = problem.advance(0.2)
-    here = problem.blocks[0].n_points if comm.rank == comm.size - 1 else 0
+    here = problem.solids[0].block.n_points if comm.rank == comm.size - 1 else 0
     return {
         "converged": everyone([long.converged, short.converged]),
         "reasons": everyone(long.reason),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
-from elasticity_box import box
+from elasticity_box import Box, box
+from scipy.sparse import bsr_array, csr_array
 
 from neml2fe.errors import Error, InputError
 from neml2fe.fem.algebra import (
@@ -27,15 +29,12 @@ def serial(n_nodes: int, block_size: int = 1) -> DofLayout:
     return DofLayout(None, block_size, n_nodes, np.arange(n_nodes), np.zeros((n_nodes, 1)))
 
 
-def dense(n: int, rows: np.ndarray, cols: np.ndarray, values: np.ndarray) -> np.ndarray:
-    matrix = np.zeros((n, n))
-    np.add.at(matrix, (rows, cols), values)
-    return matrix
-
-
 def full_pattern(n: int) -> tuple[np.ndarray, np.ndarray]:
-    rows, cols = np.divmod(np.arange(n * n), n)
-    return rows, cols
+    return np.arange(n + 1) * n, np.tile(np.arange(n), n)
+
+
+def diagonal_pattern(n: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.arange(n + 1), np.arange(n)
 
 
 # linear
@@ -43,26 +42,38 @@ def full_pattern(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 @both
 @pytest.mark.parametrize("seed", range(3))
-def test_random_matrix_with_duplicates_and_new_values(backend: str, seed: int) -> None:
+def test_random_blocks_and_new_values(backend: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    n, entries = 30, 500
-    diagonal = np.arange(n)
-    rows = np.concatenate([rng.integers(0, n, entries), diagonal])
-    cols = np.concatenate([rng.integers(0, n, entries), diagonal])
-    kept = rows.copy(), cols.copy()
-    with make_algebra(serial(n // 3, 3), backend) as algebra:
-        algebra.set_pattern(rows, cols)
-        np.testing.assert_array_equal((rows, cols), kept)
+    n, size = 10, 3
+    blocks = (rng.random((n, n)) < 0.4) | np.eye(n, dtype=bool)
+    indptr, indices = np.concatenate([[0], np.cumsum(blocks.sum(1))]), np.nonzero(blocks)[1]
+    entries = np.kron(blocks, np.ones((size, size))) > 0
+    with make_algebra(serial(n, size), backend) as algebra:
+        algebra.set_pattern(indptr, indices)
         for _ in range(3):
-            values = rng.normal(size=len(rows))
-            values[entries:] += 20.0
-            rhs = rng.normal(size=n)
-            algebra.set_matrix(values)
+            matrix = np.where(entries, rng.normal(size=entries.shape), 0.0) + 20 * np.eye(n * size)
+            rhs = rng.normal(size=n * size)
+            algebra.set_matrix(matrix[entries])
             result = algebra.solve_linear(rhs)
-            expected = np.linalg.solve(dense(n, rows, cols, values), rhs)
             assert result.converged, result.reason
-            np.testing.assert_allclose(result.x, expected, rtol=0, atol=1e-12)
+            np.testing.assert_allclose(result.x, np.linalg.solve(matrix, rhs), rtol=0, atol=1e-12)
             assert result.residual_norm <= 1e-11
+
+
+@both
+def test_blocks_that_the_pattern_lacks_on_the_diagonal(backend: str) -> None:
+    """A node without elements, whose diagonal the caller asks to be filled."""
+    part = box((3, 2))
+    n = len(part.layout.global_nodes)
+    layout = serial(n + 1, 2)
+    with make_algebra(layout, backend) as algebra:
+        algebra.set_pattern(np.append(part.indptr, part.indptr[-1]), part.indices)
+        algebra.set_constrained(np.append(part.constrained, [True, True]))
+        algebra.set_matrix(part.values, diagonal=4.0)
+        result = algebra.solve_linear(np.append(part.rhs, [8.0, 4.0]))
+    assert result.converged, result.reason
+    expected = np.linalg.solve(part.dense(), part.rhs)
+    np.testing.assert_allclose(result.x, np.append(expected, [2.0, 1.0]), rtol=1e-10, atol=1e-12)
 
 
 @both
@@ -70,7 +81,7 @@ def test_random_matrix_with_duplicates_and_new_values(backend: str, seed: int) -
 @pytest.mark.parametrize("cells", [(9, 6), (4, 3, 3)])
 def test_elasticity_against_dense(backend: str, symmetric: bool, cells: tuple[int, ...]) -> None:
     part = box(cells)
-    expected = np.linalg.solve(dense(len(part.rhs), part.rows, part.cols, part.values), part.rhs)
+    expected = np.linalg.solve(part.dense(), part.rhs)
     with make_algebra(part.layout, backend, symmetric=symmetric) as algebra:
         part.fill(algebra)
         result = algebra.solve_linear(part.rhs)
@@ -81,7 +92,7 @@ def test_elasticity_against_dense(backend: str, symmetric: bool, cells: tuple[in
 def test_second_pattern_replaces_the_first(backend: str) -> None:
     n = 6
     with make_algebra(serial(n), backend) as algebra:
-        algebra.set_pattern(np.arange(n), np.arange(n))
+        algebra.set_pattern(*diagonal_pattern(n))
         algebra.set_matrix(np.full(n, 2.0))
         np.testing.assert_allclose(algebra.solve_linear(np.ones(n)).x, 0.5)
         algebra.set_pattern(*full_pattern(n))
@@ -112,7 +123,8 @@ def test_slender_and_heterogeneous_bodies_are_not_singular(backend: str) -> None
     slender = box((300, 2), lengths=(300.0, 1.0))
     mixed = box((12, 12))
     rng = np.random.default_rng(0)
-    mixed.values *= np.repeat(10 ** rng.uniform(-4, 4, 144), 64)
+    mixed.stiffness *= 10 ** rng.uniform(-4, 4, (144, 1, 1))
+    mixed.assemble()
     for part in (slender, mixed):
         with make_algebra(part.layout, backend) as algebra:
             part.fill(algebra)
@@ -224,7 +236,7 @@ def test_nan_in_a_trial_shortens_the_step(backend: str) -> None:
             return np.log(x)
 
     with make_algebra(serial(3), backend) as algebra:
-        algebra.set_pattern(np.arange(3), np.arange(3))
+        algebra.set_pattern(*diagonal_pattern(3))
         result = algebra.solve_nonlinear(
             residual, lambda x: algebra.set_matrix(1 / x), np.full(3, 5.0)
         )
@@ -239,7 +251,7 @@ def test_nan_wherever_newton_goes_ends_unconverged(backend: str) -> None:
         return np.ones(3) if not x.any() else x * np.nan
 
     with make_algebra(serial(3), backend) as algebra:
-        algebra.set_pattern(np.arange(3), np.arange(3))
+        algebra.set_pattern(*diagonal_pattern(3))
         result = algebra.solve_nonlinear(
             residual, lambda x: algebra.set_matrix(np.ones(3)), np.zeros(3)
         )
@@ -250,7 +262,7 @@ def test_nan_wherever_newton_goes_ends_unconverged(backend: str) -> None:
 @both
 def test_a_minimum_that_is_no_root_ends_unconverged(backend: str) -> None:
     with make_algebra(serial(1), backend) as algebra:
-        algebra.set_pattern(np.arange(1), np.arange(1))
+        algebra.set_pattern(*diagonal_pattern(1))
         result = algebra.solve_nonlinear(
             lambda x: x**2 + 1, lambda x: algebra.set_matrix(2 * x), np.ones(1)
         )
@@ -311,11 +323,15 @@ def test_wrong_arguments_are_refused(backend: str) -> None:
     with make_algebra(serial(4), backend) as algebra:
         with pytest.raises(Error, match="set_pattern first"):
             algebra.solve_linear(np.ones(4))
-        with pytest.raises(InputError, match=r"span 0\.\.4, but the problem has the dofs 0\.\.3"):
-            algebra.set_pattern(np.array([0, 4]), np.array([0, 1]))
-        with pytest.raises(InputError, match="equally long"):
+        with pytest.raises(InputError, match=r"span 0\.\.4, but this rank has the nodes 0\.\.3"):
+            algebra.set_pattern(np.arange(5), np.array([0, 1, 2, 4]))
+        with pytest.raises(InputError, match="indptr must have 5 entries"):
             algebra.set_pattern(np.arange(4), np.arange(3))
-        algebra.set_pattern(np.arange(4), np.arange(4))
+        with pytest.raises(InputError, match="must ascend"):
+            algebra.set_pattern(np.array([0, 2, 3, 4, 5]), np.array([1, 0, 1, 2, 3]))
+        algebra.set_pattern(*diagonal_pattern(4))
+        with pytest.raises(InputError, match=r"transform has shape \(3, 4\); expected \(4, 4\)"):
+            algebra.set_transform(csr_array((3, 4)))
         with pytest.raises(InputError, match=r"matrix values has shape \(3,\); expected \(4,\)"):
             algebra.set_matrix(np.ones(3))
         algebra.set_matrix(np.ones(4))
@@ -373,7 +389,7 @@ def test_options_override_the_defaults(key: str) -> None:
             result = algebra.solve_linear(part.rhs)
     assert result.converged and result.iterations > 5
     with make_algebra(part.layout, "petsc") as algebra:  # nothing is left behind
-        assert "newtonls, preonly, lu (" in algebra.describe()
+        assert "newtonls, preonly, cholesky (" in algebra.describe()
 
 
 @needs_petsc
@@ -384,9 +400,9 @@ def test_environment_options_need_the_prefix_and_give_way() -> None:
     database["neml2fe_pc_type"], database["ksp_type"] = "jacobi", "bcgs"
     try:
         with make_algebra(serial(3), "petsc") as algebra:
-            assert algebra.describe().endswith("gmres, jacobi")
+            assert algebra.describe().endswith("cg, jacobi")
         with make_algebra(serial(3), "petsc", {"pc_type": "sor"}) as algebra:
-            assert algebra.describe().endswith("gmres, sor")
+            assert algebra.describe().endswith("cg, sor")
     finally:
         database.delValue("neml2fe_pc_type")
         database.delValue("ksp_type")
@@ -418,17 +434,18 @@ def test_mistyped_option_value_is_an_input_error() -> None:
         make_algebra(serial(3), "petsc", {"ksp_type": "cgg"})
 
 
-def multigrid_iterations(symmetric: bool, modes: bool, mask: bool = True) -> int:
+def multigrid_iterations(symmetric: bool, modes: bool, options: dict | None = None) -> int:
     part = box((10, 10, 10))
     layout = part.layout
     if not modes:  # coordinates of another dimension than the displacement have no rigid bodies
         points = np.zeros((len(layout.global_nodes), 1))
         layout = DofLayout(None, 3, layout.n_owned_nodes, layout.global_nodes, points)
-    with make_algebra(layout, "petsc", {"pc_type": "gamg"}, symmetric=symmetric) as algebra:
-        algebra.set_pattern(part.rows, part.cols)
+    with make_algebra(
+        layout, "petsc", {"pc_type": "gamg"} | (options or {}), symmetric=symmetric
+    ) as algebra:
+        algebra.set_pattern(part.indptr, part.indices)
         algebra.set_matrix(part.values)
-        if mask:
-            algebra.set_constrained(part.constrained)
+        algebra.set_constrained(part.constrained)
         result = algebra.solve_linear(part.rhs)
         assert result.converged, result.reason
         assert result.residual_norm <= 1e-8 * np.linalg.norm(part.rhs)
@@ -437,10 +454,12 @@ def multigrid_iterations(symmetric: bool, modes: bool, mask: bool = True) -> int
 
 @needs_petsc
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_multigrid_profits_from_rigid_body_modes(symmetric: bool) -> None:
-    with_modes = multigrid_iterations(symmetric, modes=True)
-    assert with_modes <= 20
-    assert with_modes < 0.75 * multigrid_iterations(symmetric, modes=False)
+@pytest.mark.parametrize(("smooths", "most"), [("0", 36), ("1", 20)])
+def test_multigrid_profits_from_rigid_body_modes(smooths: str, most: int, symmetric: bool) -> None:
+    options = {"pc_gamg_agg_nsmooths": smooths} if smooths != "0" else {}
+    with_modes = multigrid_iterations(symmetric, True, options)
+    assert with_modes <= most
+    assert with_modes < 0.75 * multigrid_iterations(symmetric, False, options)
 
 
 @needs_petsc
@@ -475,3 +494,230 @@ def test_multigrid_of_a_bad_matrix_fails_and_a_good_one_then_works(factor: float
         assert result.reason.startswith("the linear solver failed")
         algebra.set_matrix(part.values)
         assert algebra.solve_linear(part.rhs).converged
+
+
+# choice of the solver by the matrix
+
+
+@needs_petsc
+@pytest.mark.parametrize("options", [None, {"pc_type": "gamg"}])
+def test_an_unsymmetric_matrix_gets_a_solver_for_such(options: dict | None) -> None:
+    part = box((8, 8))
+    skew = part.values.copy()
+    convection = 0.1 * np.random.default_rng(0).normal(size=len(skew))
+    skew += np.where(skew != 0.0, convection * abs(skew).mean(), 0.0)
+    with make_algebra(part.layout, "petsc", options) as algebra:
+        part.fill(algebra)
+        assert algebra.solve_linear(part.rhs).converged
+        assert algebra.describe().split(" (")[0].endswith(("preonly, cholesky", "cg, gamg"))
+        for values in (skew, part.values):  # once a material has lost symmetry, it may again
+            algebra.set_matrix(values)
+            result = algebra.solve_linear(part.rhs)
+            assert result.converged, result.reason
+            assert result.residual_norm <= 2e-8 * np.linalg.norm(part.rhs)
+            assert algebra.describe().split(" (")[0].endswith(("preonly, lu", "gmres, gamg"))
+        algebra.renew()
+        assert algebra.describe().split(" (")[0].endswith(("preonly, cholesky", "cg, gamg"))
+
+
+@needs_petsc
+def test_an_indefinite_symmetric_matrix_is_solved_without_cg() -> None:
+    values = np.diag([1.0, -2.0, 3.0, -4.0]) + 0.5
+    with make_algebra(serial(4), "petsc", {"pc_type": "none"}) as algebra:
+        algebra.set_pattern(*full_pattern(4))
+        algebra.set_matrix(values.ravel())
+        result = algebra.solve_linear(np.ones(4))
+        assert algebra.statistics.retries == 1
+    assert result.converged, result.reason
+    np.testing.assert_allclose(result.x, np.linalg.solve(values, np.ones(4)), rtol=1e-6)
+
+
+@needs_petsc
+def test_set_ups_are_kept_while_they_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = box((6, 6, 6))
+    with make_algebra(part.layout, "petsc", {"pc_type": "gamg"}) as algebra:
+        part.fill(algebra)
+        for factor in (1.0, 1.1, 1.2):
+            algebra.set_matrix(factor * part.values)
+            assert algebra.solve_linear(part.rhs).converged
+        assert algebra.statistics.set_ups == 1 and algebra.statistics.linear_solves == 3
+        other = box((6, 6, 6))
+        other.stiffness *= np.where(np.arange(216) % 36 < 12, 1.0, 1e-4)[:, None, None]
+        other.assemble()
+        algebra.set_matrix(other.values)
+        counts = [algebra.solve_linear(part.rhs).iterations for _ in range(3)]
+        assert algebra.statistics.set_ups > 1
+        assert counts[-1] < counts[0]
+
+
+@needs_petsc
+def test_a_direct_solver_takes_over_where_multigrid_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    from neml2fe.fem.algebra import petsc_defaults
+
+    monkeypatch.setattr(petsc_defaults, "DIRECT_LIMIT", {2: 100})
+    part = box((60, 6), lengths=(60.0, 0.5))  # cells 12 times longer than thick
+    with make_algebra(part.layout, "petsc") as algebra:
+        assert algebra.describe().endswith("cg, gamg")
+        part.fill(algebra)
+        result = algebra.solve_linear(part.rhs)
+        assert result.converged, result.reason
+        assert "preonly, " in algebra.describe() and algebra.statistics.retries >= 1
+
+
+@needs_petsc
+def test_multigrid_names_a_free_motion_that_the_load_does_not_excite() -> None:
+    part = box((8, 8), fix=(0,))
+    pull = part.rhs.copy()
+    pull[1::2] = 0.0
+    with make_algebra(part.layout, "petsc", {"pc_type": "gamg"}) as algebra:
+        part.fill(algebra)
+        result = algebra.solve_linear(pull)
+        assert not result.converged and "rigid-body motion" in result.reason
+        good = box((8, 8))
+        algebra.set_constrained(good.constrained)
+        algebra.set_matrix(good.values)
+        assert algebra.solve_linear(good.rhs).converged
+
+
+@needs_petsc
+@pytest.mark.parametrize("kind", ["baij", "aijcrl"])
+def test_other_matrix_types_are_filled_too(kind: str) -> None:
+    part = box((5, 4))
+    options = {"mat_type": kind, "pc_type": "jacobi", "ksp_rtol": "1e-12"}
+    with make_algebra(part.layout, "petsc", options) as algebra:
+        part.fill(algebra)
+        algebra.set_matrix(2 * part.values)
+        result = algebra.solve_linear(part.rhs)
+    expected = np.linalg.solve(2 * part.dense(), part.rhs)
+    np.testing.assert_allclose(result.x, expected, rtol=1e-8, atol=1e-10)
+
+
+@needs_petsc
+def test_a_matrix_type_that_this_petsc_lacks_is_named() -> None:
+    part = box((3, 2))
+    algebra = make_algebra(part.layout, "petsc", {"mat_type": "aijnowhere"})
+    with algebra, pytest.raises(InputError, match="aijnowhere"):
+        part.fill(algebra)
+
+
+@both
+def test_statistics_count(backend: str) -> None:
+    part = box((6, 4))
+    with make_algebra(part.layout, backend) as algebra:
+        part.fill(algebra)
+        for _ in range(2):
+            algebra.set_matrix(part.values)
+            algebra.solve_linear(part.rhs)
+        found = algebra.statistics
+    assert (found.linear_solves, found.linear_iterations, found.set_ups) == (2, 2, 2)
+
+
+@needs_petsc
+def test_options_file(tmp_path: Path) -> None:
+    path = tmp_path / "petsc.txt"
+    path.write_text("# cheap\n-neml2fe_ksp_type cg\n-pc_type jacobi # fast\n\n-ksp_rtol 1e-3\n")
+    part = box((6, 4))
+    with make_algebra(part.layout, "petsc", {"ksp_rtol": "1e-10"}, options_file=path) as algebra:
+        assert algebra.describe().endswith("newtonls, cg, jacobi")
+        part.fill(algebra)
+        result = algebra.solve_linear(part.rhs)
+    assert result.residual_norm <= 2e-10 * np.linalg.norm(part.rhs)
+    path.write_text("-ksp_type cg\nksp_rtol 1e-3\n")
+    with pytest.raises(InputError, match=r"petsc.txt:2: expected one option.*ksp_rtol 1e-3"):
+        make_algebra(part.layout, "petsc", options_file=path)
+    with pytest.raises(InputError, match="cannot read the PETSc options"):
+        make_algebra(part.layout, "petsc", options_file=tmp_path / "none.txt")
+
+
+# linear constraints
+
+
+def tied(part: Box, rng: np.random.Generator) -> tuple[csr_array, np.ndarray, np.ndarray]:
+    """T and the mask of dofs that are no unknowns: the last node follows two others, node 5 has
+    a rotated frame."""
+    n = len(part.rhs)
+    transform = np.eye(n)
+    last, one, two = n // 2 - 1, 7, 8
+    transform[2 * last : 2 * last + 2] = 0.0
+    for i in range(2):
+        transform[2 * last + i, [2 * one + i, 2 * two + i]] = 0.25, 0.75
+    angle = rng.uniform(0.1, 1.0)
+    turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    transform[10:12, 10:12] = turn
+    mask = part.constrained.copy()
+    mask[2 * last : 2 * last + 2] = True
+    return csr_array(transform), transform, mask
+
+
+@both
+@pytest.mark.parametrize("options", [None, {"pc_type": "gamg", "ksp_rtol": "1e-12"}])
+def test_linear_constraints(backend: str, options: dict | None) -> None:
+    if backend == "scipy" and options:
+        pytest.skip("SciPy has one method")
+    part, rng = box((4, 3)), np.random.default_rng(1)
+    rows, transform, mask = tied(part, rng)
+    free = ~mask
+    with make_algebra(part.layout, backend, options) as algebra:
+        algebra.set_pattern(part.indptr, part.indices)
+        algebra.set_transform(rows)
+        algebra.set_constrained(mask)
+        for factor in (1.0, 3.0):
+            algebra.set_matrix(factor * part.values, diagonal=1.0)
+            reduced = algebra.to_reduced(part.rhs)
+            np.testing.assert_allclose(reduced, transform.T @ part.rhs, atol=1e-14)
+            result = algebra.solve_linear(np.where(free, reduced, 0.0))
+            assert result.converged, result.reason
+            t = transform[:, free]
+            q = np.zeros(len(mask))
+            q[free] = np.linalg.solve(t.T @ (factor * part.dense()) @ t, t.T @ part.rhs)
+            np.testing.assert_allclose(result.x, q, rtol=1e-8, atol=1e-10)
+            np.testing.assert_allclose(algebra.to_displacement(q), transform @ q, atol=1e-12)
+        algebra.set_transform(None)
+        algebra.set_constrained(part.constrained)
+        algebra.set_matrix(part.values)
+        expected = np.linalg.solve(part.dense(), part.rhs)
+        np.testing.assert_allclose(algebra.solve_linear(part.rhs).x, expected, atol=1e-8)
+
+
+@needs_petsc
+def test_multigrid_knows_the_rigid_body_modes_of_turned_frames() -> None:
+    """Every other node turned by its own angle about z: as many iterations as without."""
+    part = box((8, 8, 8))
+    rng = np.random.default_rng(2)
+    blocks = np.tile(np.eye(3), (len(part.layout.global_nodes), 1, 1))
+    for block in blocks[::2]:
+        a = rng.uniform(0, 6)
+        block[:2, :2] = [[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]
+    n = len(blocks)
+    rows = bsr_array((blocks, np.arange(n), np.arange(n + 1))).tocsr()
+    counts = []
+    for transform in (None, rows):
+        with make_algebra(part.layout, "petsc", {"pc_type": "gamg"}) as algebra:
+            algebra.set_pattern(part.indptr, part.indices)
+            algebra.set_transform(transform)
+            algebra.set_constrained(part.constrained)
+            algebra.set_matrix(part.values, diagonal=0.1)
+            result = algebra.solve_linear(algebra.to_reduced(part.rhs))
+            assert result.converged, result.reason
+            counts.append(result.iterations)
+    assert counts[1] <= counts[0] + 2
+
+
+@needs_petsc
+def test_inexact_newton_leaves_linear_solves_exact() -> None:
+    part = box((6, 6, 6))
+    matrix = part.dense()
+    with make_algebra(
+        part.layout, "petsc", {"pc_type": "gamg"}, tolerances=Tolerances(0.0, 1e-9)
+    ) as algebra:
+        part.fill(algebra)
+        result = algebra.solve_nonlinear(
+            lambda x: matrix @ x - part.rhs,
+            lambda x: algebra.set_matrix(part.values),
+            np.zeros_like(part.rhs),
+        )
+        assert result.converged and 1 < result.iterations <= 6, result.residual_norms
+        linear = algebra.solve_linear(part.rhs)
+        assert linear.residual_norm <= 1.01e-8 * np.linalg.norm(part.rhs)
+        loose = algebra.solve_linear(part.rhs, rtol=1e-2)
+        assert loose.iterations < linear.iterations

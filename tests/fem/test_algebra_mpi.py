@@ -47,10 +47,32 @@ def test_newton_matches_scipy(ranks: int, tmp_path: Path) -> None:
     assert np.linalg.norm(found - expected) <= 1e-12 * np.linalg.norm(expected)
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize("case", ["tied", "tied_multigrid"])
+def test_linear_constraints_match_scipy(case: str, ranks: int, tmp_path: Path) -> None:
+    from algebra_on_ranks import CELLS, solve_tied
+    from elasticity_box import box
+
+    expected = solve_tied(box(CELLS), "scipy")
+    found = run(case, ranks, tmp_path)["u"]
+    assert np.linalg.norm(found - expected) <= 1e-10 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_matrix_types_hold_the_same_matrix(ranks: int, tmp_path: Path) -> None:
+    found = run("coo", ranks, tmp_path)
+    np.testing.assert_allclose(found["in_place"], found["coo"], rtol=1e-9, atol=1e-11)
+
+
+def test_log_counts_the_work_of_all_ranks(tmp_path: Path) -> None:
+    found = run("log", 2, tmp_path)
+    assert found["solves"] == 2 and found["products"] >= found["least"]
+
+
 def test_multigrid_does_not_depend_on_ranks(tmp_path: Path) -> None:
     one, two = (run("multigrid", ranks, tmp_path) for ranks in (1, 2))
     assert np.linalg.norm(one["x"] - two["x"]) <= 1e-6 * np.linalg.norm(one["x"])
-    assert int(one["iterations"]) <= 25 and int(two["iterations"]) <= 25
+    assert int(one["iterations"]) <= 40 and int(two["iterations"]) <= 40
 
 
 @pytest.mark.parametrize("ranks", [2, 4])

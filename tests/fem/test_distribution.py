@@ -67,6 +67,11 @@ def test_distribution_is_a_partition_and_values_come_back(mesh, ranks):
 
 
 @pytest.mark.mpi
+def test_prisms_and_interfaces_are_shared_out_with_their_elements():
+    assert sum(run_ranks(2, "check", "bricks")["elements"]) == 144
+
+
+@pytest.mark.mpi
 def test_as_many_ranks_as_elements_give_each_one_element():
     assert run_ranks(4, "check", "small")["elements"] == [1, 1, 1, 1]
 
@@ -113,7 +118,8 @@ def test_serial_distribution_is_the_whole_mesh():
 def test_serial_distribution_loads_neither_mpi_nor_petsc():
     code = (
         "import sys; from neml2fe.fem.mesh.generate import rectangle; "
-        "from neml2fe.fem.mesh.distribution import distribute; distribute(rectangle(2, 2, 'quad')); "
+        "from neml2fe.fem.mesh.distribution import distribute; "
+        "distribute(rectangle(2, 2, 'quad')); "
         "assert not {'mpi4py', 'petsc4py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -30,6 +30,7 @@ HERE = Path(__file__).parent
 AXES = "xyz"
 LENGTHS = (1.5, 1.0, 1.25)
 QUADRATIC = [name for name in VOLUME_CELLS if reference_element(name).degree == 2]
+SERENDIPITY = ("quad8", "hexahedron20")
 NORMALS = {
     "left": (0, -1.0),
     "right": (0, 1.0),
@@ -44,6 +45,12 @@ DEGREES = {("tetra10", "curved"): 3}
 SHAPES = [
     *[(name, shape) for name in VOLUME_CELLS for shape in ("regular", "distorted")],
     *[(name, "curved") for name in QUADRATIC],
+]
+QUADRATICALLY_COMPLETE = [
+    (name, shape)
+    for name, shape in SHAPES
+    if name in QUADRATIC
+    and (shape == "regular" or (shape == "distorted" and name not in SERENDIPITY))
 ]
 
 GRADIENT = np.array([[1.0, 0.7, -0.3], [0.2, -0.6, 0.5], [0.4, -0.1, 0.8]]) * 1e-3
@@ -195,10 +202,11 @@ def test_rigid_motion_is_free_of_stress(cell_type: str, shape: str) -> None:
     assert fields["stress"].abs().max() <= 1e-13 * 3 * LAME
 
 
-@pytest.mark.parametrize("shape", ["regular", "distorted"])
-@pytest.mark.parametrize("cell_type", QUADRATIC)
+@pytest.mark.parametrize(("cell_type", "shape"), QUADRATICALLY_COMPLETE)
 def test_own_weight_is_exact_in_quadratic_elements(cell_type: str, shape: str) -> None:
-    """Laterally confined column: sigma_yy = b (y - L), a quadratic displacement."""
+    """Laterally confined column: sigma_yy = b (y - L), a quadratic displacement. Serendipity
+    elements hold all quadratics as parallelograms only (N. S. Lee and K. J. Bathe, Int. J. Numer.
+    Meth. Engng 36, 1993)."""
     mesh = patch(cell_type, shape)
     weight, height = -5.0, LENGTHS[1]
     sides = {"left": "x", "right": "x", "back": "z", "front": "z", "bottom": "y"}
@@ -282,7 +290,7 @@ def test_viscoplastic_patch_follows_the_material_point(cell_type: str) -> None:
 def assert_homogeneous_to(
     problem: Problem, stress: torch.Tensor, state: dict[str, torch.Tensor]
 ) -> None:
-    (fields,), (states,) = problem.point_fields(), problem.states
+    (fields,), states = problem.point_fields(), problem.solids[0].state
     assert error(fields["stress"], stress.numpy()) <= 1e-10
     for name, value in state.items():
         assert error(states[name], value.numpy()) <= 1e-10, name

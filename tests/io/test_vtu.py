@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from neml2fe.errors import InputError, OutputError
-from neml2fe.io import VtuSeries, mises
+from neml2fe.io import Fields, VtuSeries, mises
 
 POINTS = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [2.0, 0.5]])
 CELLS = [("quad", np.array([[0, 1, 2, 3]])), ("triangle", np.array([[1, 4, 2]]))]
@@ -192,3 +192,125 @@ def test_killed_run_leaves_a_readable_series(tmp_path: Path) -> None:
     assert len(files) >= 20
     for path in files.values():
         assert meshio.read(path).point_data["x"].shape == (3000, 3)
+
+
+# --- pieces of several ranks ---------------------------------------------------------------
+def halves(t: float) -> list[Fields]:
+    """Two ranks' parts of a strip; the second has no triangle."""
+    points = [POINTS, np.array([[2.0, 0.5], [3.0, 0.0], [3.0, 1.0], [2.0, 1.0]])]
+    cells = [CELLS, [("quad", np.array([[0, 1, 2, 3]])), ("triangle", np.empty((0, 3), int))]]
+    return [
+        Fields(
+            x,
+            c,
+            {"temperature": np.full(len(x), t), "u": x},
+            {"stress": [np.full((len(nodes), 6), t) for _, nodes in c]},
+        )
+        for x, c in zip(points, cells, strict=True)
+    ]
+
+
+def write_pieces(series: VtuSeries, t: float) -> str:
+    name = series.next_name(t)
+    pieces = [series.write_piece(name, part, rank) for rank, part in enumerate(halves(t))]
+    series.complete(t, name, pieces)
+    return name
+
+
+def test_ranks_write_pieces_that_one_file_puts_together(tmp_path: Path) -> None:
+    series = VtuSeries(tmp_path, "strip")
+    for t in (0.1, 0.2):
+        write_pieces(series, t)
+    files = listed(series)
+    assert [p.name for p in files.values()] == ["strip_0000.pvtu", "strip_0001.pvtu"]
+    root = ET.parse(files[0.2]).getroot()
+    sources = [piece.attrib["Source"] for piece in root.iter("Piece")]
+    assert sources == ["strip_0001_0.vtu", "strip_0001_1.vtu"]
+    declared = {
+        array.attrib["Name"]: int(array.attrib.get("NumberOfComponents", 1))
+        for array in root.iter("PDataArray")
+    }
+    assert declared == {"Points": 3, "temperature": 1, "u": 3, "stress": 6}
+    for source, part in zip(sources, halves(0.2), strict=True):
+        mesh = meshio.read(tmp_path / source)
+        assert {n: a.shape[1:] for n, a in mesh.point_data.items()} == {
+            "temperature": (),
+            "u": (3,),
+        }
+        assert np.array_equal(mesh.points[:, :2], part.points)
+        assert sum(len(b.data) for b in mesh.cells) == sum(len(nodes) for _, nodes in part.cells)
+
+
+def test_piece_that_is_missing_leaves_the_list_as_it_was(tmp_path: Path, monkeypatch) -> None:
+    """A rank that meets a full disk: the step is never listed, and can be written again."""
+    series = VtuSeries(tmp_path, "strip")
+    write_pieces(series, 0.1)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    name = series.next_name(0.2)
+    series.write_piece(name, halves(0.2)[0], 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(meshio.vtu, "write", full)
+        with pytest.raises(OutputError, match=r"strip_0001_1\.vtu: No space left"):
+            series.write_piece(name, halves(0.2)[1], 1)
+    assert list(listed(series)) == [0.1]
+    write_pieces(series, 0.2)
+    assert list(listed(series)) == [0.1, 0.2]
+
+
+def test_full_disk_at_the_list_keeps_the_step_out(tmp_path: Path, monkeypatch) -> None:
+    series = VtuSeries(tmp_path, "strip")
+    write_steps(series, [0.1])
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ET.ElementTree, "write", full)
+        with pytest.raises(OutputError, match=r"strip\.pvd: No space left"):
+            write_steps(series, [0.2])
+    assert list(listed(series)) == [0.1]
+    write_steps(series, [0.2])
+    assert list(listed(series)) == [0.1, 0.2]
+
+
+def test_new_series_removes_pieces_of_more_ranks(tmp_path: Path) -> None:
+    first = VtuSeries(tmp_path, "strip")
+    for t in (0.1, 0.2):
+        write_pieces(first, t)
+    (tmp_path / "strip_0000_2.vtu").write_text("left by a third rank")
+    write_pieces(VtuSeries(tmp_path, "strip"), 0.5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "strip.pvd",
+        "strip_0000.pvtu",
+        "strip_0000_0.vtu",
+        "strip_0000_1.vtu",
+    ]
+    write_steps(VtuSeries(tmp_path, "strip"), [0.5])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["strip.pvd", "strip_0000.vtu"]
+
+
+def test_resume_drops_later_pieces(tmp_path: Path) -> None:
+    first = VtuSeries(tmp_path, "strip")
+    for t in (0.1, 0.2, 0.3):
+        write_pieces(first, t)
+    again = VtuSeries(tmp_path, "strip")
+    assert again.resume(0.2) == 2
+    assert not list(tmp_path.glob("strip_0002*"))
+    assert len(list(tmp_path.glob("strip_0001_?.vtu"))) == 2
+    write_steps(again, [0.4])  # one rank goes on
+    assert [p.name for p in listed(again).values()][1:] == ["strip_0001.pvtu", "strip_0002.vtu"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodes"), [("quad8", 8), ("hexahedron20", 20), ("wedge", 6), ("vertex", 1)]
+)
+def test_cell_types_read_back(kind: str, nodes: int, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(nodes, 3))
+    cells = [(kind, np.arange(nodes)[None])]
+    path = VtuSeries(tmp_path, "one").write(0.0, x, cells, {"x": x[:, 0]})
+    mesh = meshio.read(path)
+    assert mesh.cells[0].type == kind and np.array_equal(mesh.cells[0].data, cells[0][1])
+    assert np.array_equal(mesh.points, x)

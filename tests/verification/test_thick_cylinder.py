@@ -78,9 +78,7 @@ def radii(problem: Problem) -> Array:
 
 
 def point_radii(problem: Problem) -> Array:
-    (block,) = problem.blocks
-    nodes = problem.local.points[problem.local.cells[0].connectivity]
-    x = np.einsum("qk,ekd->eqd", block.shapes.numpy(), nodes)
+    x = problem.solids[0].block.positions().numpy()
     return np.hypot(x[..., 0], x[..., 1]).reshape(-1)
 
 
@@ -128,9 +126,9 @@ def test_first_yield() -> None:
     pressure = YIELD / float(lame_mises(np.array(innermost), 1.0))
     assert FIRST_YIELD < pressure < 1.05 * FIRST_YIELD
     assert problem.advance(0.999 * pressure).converged
-    assert problem.states[0]["equivalent_plastic_strain"].max() <= 1e-12
+    assert problem.solids[0].state["equivalent_plastic_strain"].max() <= 1e-12
     assert problem.advance(1.001 * pressure).converged
-    plastic = problem.states[0]["equivalent_plastic_strain"].numpy() > 1e-9
+    plastic = problem.solids[0].state["equivalent_plastic_strain"].numpy() > 1e-9
     assert plastic.any()
     assert point_radii(problem)[plastic].max() < innermost * (1 + 1e-6)
 
@@ -247,7 +245,7 @@ def test_pressure_and_displacement_with_hardening(cell_type: str) -> None:
 
 def front(problem: Problem) -> float:
     """Part of the points that have yielded."""
-    return float((problem.states[0]["equivalent_plastic_strain"] > 1e-9).double().mean())
+    return float((problem.solids[0].state["equivalent_plastic_strain"] > 1e-9).double().mean())
 
 
 def test_plastic_zone_reaches_the_outside_at_the_limit_pressure() -> None:

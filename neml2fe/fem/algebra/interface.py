@@ -16,15 +16,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from neml2fe.errors import ConvergenceError, InputError
+from neml2fe.fem.algebra.layout import Array, DofLayout
 
-Array = NDArray[np.float64]
 Residual = Callable[[Array], Array]
 Jacobian = Callable[[Array], None]
 Monitor = Callable[[int, float], None]
 T = TypeVar("T")
 
+NO_MATRIX = "the algebra has no matrix: call set_pattern first, and not after close"
 SINGULAR = "the matrix is singular; is rigid-body motion constrained?"
 NOT_FINITE = "the matrix or the right-hand side contains NaN or infinity"
 NULL_PIVOT = 1e-12
@@ -35,60 +37,6 @@ Bodies that lack a constraint leave pivots of 1e-14 to 2e-13, bodies that are on
 NO_CORRECT_DIGIT = 1e-2
 """A linear solve that ends above this relative residual says nothing about the solution,
 whatever the recurrence of an iterative method may estimate."""
-
-
-@dataclass(frozen=True)
-class DofLayout:
-    """Which nodes this rank holds. Collective data: every rank builds its own part.
-
-    - `comm`: mpi4py communicator, or None for a serial problem.
-    - `block_size`: dofs per node.
-    - `n_owned_nodes`: nodes owned by this rank.
-    - `global_nodes`: (n_local_nodes,) parallel node numbers; first the owned ones,
-      consecutive and following those of the rank before, then the ghosts.
-    - `coordinates`: (n_local_nodes, dim), length unit of the mesh; for rigid-body modes.
-    """
-
-    comm: Any
-    block_size: int
-    n_owned_nodes: int
-    global_nodes: NDArray[np.int64]
-    coordinates: Array
-
-    def __post_init__(self) -> None:
-        owned = self.global_nodes[: self.n_owned_nodes]
-        if len(owned) != self.n_owned_nodes or np.any(np.diff(owned) != 1):
-            raise InputError(
-                "DofLayout.global_nodes must begin with the n_owned_nodes owned nodes, "
-                "numbered consecutively"
-            )
-        if self.coordinates.ndim != 2 or len(self.coordinates) != len(self.global_nodes):
-            raise InputError(
-                f"DofLayout.coordinates has shape {self.coordinates.shape}; "
-                f"expected ({len(self.global_nodes)}, dim)"
-            )
-
-    @property
-    def n_ranks(self) -> int:
-        return 1 if self.comm is None else int(self.comm.Get_size())
-
-    @property
-    def rank(self) -> int:
-        return 0 if self.comm is None else int(self.comm.Get_rank())
-
-    @property
-    def n_owned_dofs(self) -> int:
-        return self.n_owned_nodes * self.block_size
-
-    @property
-    def n_local_dofs(self) -> int:
-        return len(self.global_nodes) * self.block_size
-
-    def n_global_dofs(self) -> int:
-        """Dofs of all ranks together. Collective."""
-        return (
-            self.n_owned_dofs if self.comm is None else int(self.comm.allreduce(self.n_owned_dofs))
-        )
 
 
 @dataclass(frozen=True)
@@ -126,6 +74,22 @@ class NonlinearResult:
     linear_iterations: int = 0
 
 
+@dataclass
+class Statistics:
+    """What an `Algebra` has done so far.
+
+    `set_ups` counts factorisations and preconditioners, `retries` the solves that were
+    repeated because the linear solver had failed.
+    """
+
+    newton_solves: int = 0
+    newton_iterations: int = 0
+    linear_solves: int = 0
+    linear_iterations: int = 0
+    set_ups: int = 0
+    retries: int = 0
+
+
 class Algebra(ABC):
     """Parallel vectors, one sparse matrix, and the solvers that use it.
 
@@ -135,26 +99,52 @@ class Algebra(ABC):
 
     def __init__(self, layout: DofLayout) -> None:
         self.layout = layout
+        self.statistics = Statistics()
 
     @abstractmethod
-    def set_pattern(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> None:
-        """Fix the coordinates of the matrix entries that `set_matrix` will receive.
+    def set_pattern(self, indptr: NDArray[Any], indices: NDArray[Any]) -> None:
+        """Fix where the matrix has entries: this rank's part, in blocks of `block_size` squared.
 
-        `rows`, `cols`: (n_entries,) global dofs; a rank may contribute to any row, entries
-        at equal coordinates are summed. A second call replaces the matrix.
-        Raises `InputError` for unequal lengths or dofs outside the problem.
+        CSR over the local nodes: the blocks of row node `a` have the column nodes
+        `indices[indptr[a]:indptr[a + 1]]`, ascending local numbers. A second call replaces the
+        matrix. Raises `InputError` for arrays that are no such CSR.
         """
 
     @abstractmethod
-    def set_matrix(self, values: Array) -> None:
-        """Replace the matrix by `values` (n_entries,), aligned with the pattern."""
+    def set_matrix(self, values: Array, diagonal: float | None = None) -> None:
+        """Replace the matrix by the sum over the ranks of `values`.
+
+        `values`: (n_blocks * block_size^2,), the data of the scalar CSR of the pattern: row by
+        row, each with the entries of its blocks. `diagonal`, when given, becomes the diagonal
+        entry of the dofs of `set_constrained`.
+        """
+
+    @abstractmethod
+    def set_transform(self, rows: csr_array | None) -> None:
+        """Constrain displacements linearly: u = T q + g; None ends that.
+
+        `rows`: (n_owned_dofs, n_global_dofs), the rows of T for owned dofs with global columns;
+        q is laid out as u. The matrix, the solves and their vectors are then those of q:
+        T^T K T, without the dofs of `set_constrained`, whose `diagonal` `set_matrix` must fill
+        in: eliminated dofs, for which T has no column, and prescribed ones. A new pattern
+        ends a transform too. Where the entries of `rows` have the places of those before, it may
+        be called during a nonlinear solve.
+        """
+
+    @abstractmethod
+    def to_displacement(self, q: Array) -> Array:
+        """T q, owned; `q` itself without a transform."""
+
+    @abstractmethod
+    def to_reduced(self, r: Array) -> Array:
+        """T^T r, owned; `r` itself without a transform."""
 
     @abstractmethod
     def set_constrained(self, mask: NDArray[np.bool_]) -> None:
-        """Say which owned dofs (n_owned_dofs,) have prescribed values.
+        """Say which owned dofs (n_owned_dofs,) are no unknowns: prescribed or eliminated.
 
-        The caller has already removed their rows and columns, all but the diagonal; the
-        mask keeps multigrid's near-null space zero there.
+        Without a transform the caller removes their rows and columns from the matrix;
+        `set_matrix` can fill in their diagonal, and multigrid's near-null space is zero there.
         """
 
     @abstractmethod
@@ -166,8 +156,11 @@ class Algebra(ABC):
         """`owned` (n_owned_dofs,) extended by the owners' values of the ghosts (n_local_dofs,)."""
 
     @abstractmethod
-    def solve_linear(self, rhs: Array) -> LinearResult:
-        """Solve `A x = rhs` with the matrix last set. A failure is reported, never raised."""
+    def solve_linear(self, rhs: Array, rtol: float | None = None) -> LinearResult:
+        """Solve `A x = rhs` with the matrix last set. A failure is reported, never raised.
+
+        `rtol`: relative residual at which an iterative solver may stop, in place of its own.
+        """
 
     @abstractmethod
     def solve_nonlinear(
@@ -191,6 +184,17 @@ class Algebra(ABC):
         collective operations: where one rank may fail before a collective call of the same
         callback, it calls `raise_together` first.
         """
+
+    @abstractmethod
+    def renew(self) -> None:
+        """Forget preconditioners and what earlier solves taught, as if nothing had been solved.
+
+        A run that writes a checkpoint calls it, so that a restart repeats it to the last bit.
+        """
+
+    def log_summary(self) -> list[tuple[str, int, float, float]]:
+        """The library's own account: (operation, count, seconds, flops)."""
+        return []
 
     @abstractmethod
     def describe(self) -> str:
@@ -244,24 +248,17 @@ class Algebra(ABC):
             raise error
 
 
-def check_pattern(rows: NDArray[Any], cols: NDArray[Any], n_dofs: int) -> None:
-    """Raise `InputError` unless `rows` and `cols` are equally long and within `[0, n_dofs)`."""
-    if rows.shape != cols.shape or rows.ndim != 1:
-        raise InputError(
-            f"matrix pattern: rows {rows.shape} and cols {cols.shape} must be equally long lists"
-        )
-    for name, dofs in (("row", rows), ("column", cols)):
-        if dofs.size and (dofs.min() < 0 or dofs.max() >= n_dofs):
-            raise InputError(
-                f"matrix pattern: {name} dofs span {dofs.min()}..{dofs.max()}, "
-                f"but the problem has the dofs 0..{n_dofs - 1}"
-            )
-
-
 def check_length(name: str, values: NDArray[Any], expected: int) -> None:
     """Raise `InputError` unless `values` has `expected` entries."""
     if np.shape(values) != (expected,):
         raise InputError(f"{name} has shape {np.shape(values)}; expected ({expected},)")
+
+
+def check_transform(rows: csr_array, layout: DofLayout) -> None:
+    """Raise `InputError` unless `rows` has a row for every owned dof, a column for every dof."""
+    expected = (layout.n_owned_dofs, layout.n_global_nodes() * layout.block_size)
+    if rows.shape != expected:
+        raise InputError(f"the transform has shape {rows.shape}; expected {expected}")
 
 
 def useless(residual_norm: float, rhs_norm: float) -> str:

@@ -7,7 +7,8 @@ from itertools import count
 
 from petsc4py import PETSc
 
-from neml2fe.fem.algebra.petsc_coo import option_used
+from neml2fe.fem.algebra.options_file import bare
+from neml2fe.fem.algebra.petsc_calls import option_used
 
 _numbers = count(1)
 
@@ -28,9 +29,8 @@ class ScopedOptions:
             if name.startswith(prefix):
                 self._user[name[len(prefix) :]] = value
                 self._database.hasName(name)  # counts as read: only the copy tells its fate
-        for name, value in given.items():
-            bare = name.lstrip("-").removeprefix(prefix)
-            self._user[bare] = None if value is None else str(value)
+        for name, value in bare(given, prefix).items():
+            self._user[name] = None if value is None else str(value)
         self._set: list[str] = []
         for name, value in self._user.items():
             self._insert(name, value)
@@ -57,4 +57,5 @@ class ScopedOptions:
 
     def _insert(self, name: str, value: str | None) -> None:
         self._database.setValue(self.prefix + name, value)
-        self._set.append(self.prefix + name)
+        if self.prefix + name not in self._set:
+            self._set.append(self.prefix + name)

@@ -8,10 +8,11 @@ import numpy as np
 from petsc4py import PETSc
 
 from neml2fe.fem.algebra.interface import NOT_FINITE, SINGULAR
-from neml2fe.fem.algebra.petsc_coo import pc_failure
+from neml2fe.fem.algebra.petsc_calls import pc_failure
 
 KSP_CODE = PETSc.KSP.ConvergedReason
 SNES_CODE = PETSc.SNES.ConvergedReason
+NOT_DEFINITE = "the matrix is not positive definite"
 OUT_OF_MEMORY = 55
 ZERO_PIVOT = {71, 81}
 NUMERIC_ERRORS = {72, 76, 77, 82, 91}
@@ -57,7 +58,7 @@ def linear_failure(ksp: Any) -> str:
     elif ksp.reason == KSP_CODE.DIVERGED_NANORINF:
         cause = NOT_FINITE
     elif ksp.reason in (KSP_CODE.DIVERGED_INDEFINITE_MAT, KSP_CODE.DIVERGED_INDEFINITE_PC):
-        cause = "the matrix is not positive definite"
+        cause = NOT_DEFINITE
     else:
         cause = (
             f"not converged in {ksp.its} iterations; is rigid-body motion constrained? "

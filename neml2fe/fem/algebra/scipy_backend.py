@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csc_array
+from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import splu
 
 from neml2fe.errors import Error
 from neml2fe.fem.algebra.interface import (
+    NO_MATRIX,
     NOT_FINITE,
     NULL_PIVOT,
     SINGULAR,
     Algebra,
-    Array,
-    DofLayout,
     Jacobian,
     LinearResult,
     Monitor,
@@ -23,9 +24,11 @@ from neml2fe.fem.algebra.interface import (
     Residual,
     Tolerances,
     check_length,
-    check_pattern,
+    check_transform,
     useless,
 )
+from neml2fe.fem.algebra.layout import Array, DofLayout
+from neml2fe.fem.algebra.pattern import BlockPattern, check_pattern
 
 FACTOR_OPTIONS = {
     "permc_spec": "MMD_AT_PLUS_A",
@@ -39,28 +42,56 @@ SMALLEST_STEP = 1e-10
 
 
 class ScipyAlgebra(Algebra):
-    """`Algebra` on one rank. The matrix is CSC, summed from COO by a permutation kept ready."""
+    """`Algebra` on one rank."""
 
     def __init__(self, layout: DofLayout, tolerances: Tolerances) -> None:
         super().__init__(layout)
         self._tolerances = tolerances
-        self._matrix: csc_array | None = None
+        self._matrix: csr_array | None = None
+        self._constrained = np.zeros(layout.n_owned_dofs, dtype=bool)
+        self._stiffness: csr_array | None = None
+        self._transform: csr_array | None = None
 
-    def set_pattern(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> None:
-        n = self.layout.n_owned_dofs
-        rows, cols = np.asarray(rows, dtype=np.int64), np.asarray(cols, dtype=np.int64)
-        check_pattern(rows, cols, n)
-        keys, self._slots = np.unique(cols * n + rows, return_inverse=True)
-        starts = np.searchsorted(keys, np.arange(n + 1, dtype=np.int64) * n)
-        self._matrix = csc_array((np.zeros(len(keys)), keys % n, starts), shape=(n, n))
+    def set_pattern(self, indptr: NDArray[Any], indices: NDArray[Any]) -> None:
+        size, n_nodes = self.layout.block_size, self.layout.n_owned_nodes
+        pattern = BlockPattern(np.asarray(indptr), np.asarray(indices))
+        check_pattern(pattern, n_nodes)
+        starts, columns = pattern.scalar(size, n_nodes)
+        shape = (self.layout.n_owned_dofs,) * 2
+        self._stiffness = csr_array((np.zeros(len(columns)), columns, starts), shape=shape)
+        self._matrix, self._transform = self._stiffness, None
 
-    def set_matrix(self, values: Array) -> None:
-        matrix = self._require_matrix()
-        check_length("matrix values", values, len(self._slots))
-        matrix.data = np.bincount(self._slots, weights=values, minlength=matrix.nnz)
+    def set_transform(self, rows: csr_array | None) -> None:
+        if rows is not None:
+            check_transform(rows, self.layout)
+        self._transform = rows
 
     def set_constrained(self, mask: NDArray[np.bool_]) -> None:
         check_length("mask of constrained dofs", mask, self.layout.n_owned_dofs)
+        self._constrained = np.array(mask, dtype=bool)
+
+    def set_matrix(self, values: Array, diagonal: float | None = None) -> None:
+        if self._stiffness is None:
+            raise Error(NO_MATRIX)
+        check_length("matrix values", values, self._stiffness.nnz)
+        self._stiffness.data[:] = values
+        self._matrix = self._stiffness
+        if self._transform is not None:
+            kept = self._transform @ diags_array((~self._constrained).astype(float))
+            self._matrix = csr_array(kept.T @ self._stiffness @ kept)
+        if diagonal is not None:
+            own = np.flatnonzero(self._constrained)
+            change = np.zeros(len(self._constrained))
+            change[own] = diagonal - self._matrix.diagonal()[own]
+            self._matrix = self._matrix + diags_array(change, format="csr")
+
+    def to_displacement(self, q: Array) -> Array:
+        check_length("reduced vector", q, self.layout.n_owned_dofs)
+        return q.copy() if self._transform is None else self._transform @ q
+
+    def to_reduced(self, r: Array) -> Array:
+        check_length("owned vector", r, self.layout.n_owned_dofs)
+        return r.copy() if self._transform is None else self._transform.T @ r
 
     def sum_to_owners(self, local: Array) -> Array:
         check_length("local vector", local, self.layout.n_local_dofs)
@@ -69,7 +100,7 @@ class ScipyAlgebra(Algebra):
     def update_ghosts(self, owned: Array) -> Array:
         return self.sum_to_owners(owned)  # a serial problem has no ghosts
 
-    def solve_linear(self, rhs: Array) -> LinearResult:
+    def solve_linear(self, rhs: Array, rtol: float | None = None) -> LinearResult:
         matrix = self._require_matrix()
         check_length("right-hand side", rhs, self.layout.n_owned_dofs)
         x, failure = np.zeros_like(rhs), ""
@@ -78,7 +109,7 @@ class ScipyAlgebra(Algebra):
             failure = NOT_FINITE
         else:
             try:
-                factors = splu(matrix, **FACTOR_OPTIONS)
+                factors = splu(matrix.tocsc(), **FACTOR_OPTIONS)
                 pivots = abs(factors.U.diagonal())[factors.perm_c]
                 if np.all(pivots > NULL_PIVOT * columns):
                     x = factors.solve(rhs)
@@ -88,6 +119,9 @@ class ScipyAlgebra(Algebra):
                 failure = SINGULAR
             except MemoryError:
                 failure = "the factors do not fit in memory; PETSc solves larger problems"
+        self.statistics.linear_solves += 1
+        self.statistics.linear_iterations += 1
+        self.statistics.set_ups += 1
         norm = self.norm(rhs - matrix @ x)
         failure = failure or useless(norm, self.norm(rhs))
         reason = f"the linear solver failed: {failure}" if failure else "direct solve"
@@ -102,6 +136,7 @@ class ScipyAlgebra(Algebra):
         atol: float | None = None,
     ) -> NonlinearResult:
         check_length("x0", x0, self.layout.n_owned_dofs)
+        self.statistics.newton_solves += 1
         limits = self._tolerances
         atol = limits.atol if atol is None else atol
         x = np.array(x0, dtype=np.float64)
@@ -111,6 +146,7 @@ class ScipyAlgebra(Algebra):
 
         def finish(converged: bool, reason: str) -> NonlinearResult:
             steps = len(norms) - 1
+            self.statistics.newton_iterations += steps
             return NonlinearResult(x, converged, reason, steps, norms, linear_iterations)
 
         linear_iterations = 0
@@ -138,15 +174,18 @@ class ScipyAlgebra(Algebra):
                 return finish(False, "the line search found no step that reduces the residual")
             x, r = trial
 
+    def renew(self) -> None:
+        pass  # every solve begins anew
+
     def describe(self) -> str:
         return f"SciPy {scipy.__version__}: newton with backtracking, lu (superlu), serial"
 
     def close(self) -> None:
-        self._matrix = None
+        self._matrix = self._stiffness = None
 
-    def _require_matrix(self) -> csc_array:
+    def _require_matrix(self) -> csr_array:
         if self._matrix is None:
-            raise Error("the algebra has no matrix: call set_pattern first, and not after close")
+            raise Error(NO_MATRIX)
         return self._matrix
 
 

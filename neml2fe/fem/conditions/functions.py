@@ -1,4 +1,4 @@
-"""Functions of time for loads and prescribed displacements."""
+"""Functions of time, or of time and place, for loads, prescribed displacements and fields."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neml2fe.errors import InputError
 
+Array = NDArray[np.float64]
 TimeFunction: TypeAlias = float | Callable[[float], float]
 
 
@@ -39,6 +41,23 @@ class PiecewiseLinear:
         return float(np.interp(time, self.times, self.values))
 
 
+class SpaceFunction:
+    """A function of time and of the place in the undeformed body: `function(t, x)`, with x
+    `(n, dim)`, gives `(n,)` values (or one number for all). Time steps end at its `breakpoints`."""
+
+    def __init__(
+        self, function: Callable[[float, Array], Any], breakpoints: Sequence[float] = ()
+    ) -> None:
+        self.function, self.breakpoints = function, [float(t) for t in breakpoints]
+
+    def __call__(self, time: float, x: Array) -> Array:
+        return self.function(time, x)
+
+
+Function: TypeAlias = TimeFunction | SpaceFunction
+"""What conditions take as values."""
+
+
 def value_at(function: TimeFunction, time: float, what: str) -> float:
     """The value of a number or function at `time`. Raises `InputError` unless it is finite."""
     try:
@@ -48,6 +67,27 @@ def value_at(function: TimeFunction, time: float, what: str) -> float:
     if not math.isfinite(value):
         raise InputError(f"{what} is {value} at time {time:g}; it must be a finite number")
     return value
+
+
+def values_at(function: Function, time: float, x: Array, what: str) -> Array:
+    """Values `(n,)` of a function at places `x` `(n, dim)`. Raises `InputError` unless they are
+    finite numbers, one for each place."""
+    if not isinstance(function, SpaceFunction):
+        return np.full(len(x), value_at(function, time, what))
+    try:
+        values = np.asarray(function(time, x), dtype=np.float64)
+    except (ArithmeticError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{what} cannot be evaluated at time {time:g}: {error}") from None
+    if values.shape not in ((), (len(x),)):
+        raise InputError(
+            f"{what}: a function of time and place must give one value for each of {len(x)} "
+            f"places; it gave an array of shape {values.shape}"
+        )
+    bad = np.flatnonzero(~np.isfinite(np.broadcast_to(values, len(x))))
+    if bad.size:
+        where = ", ".join(f"{c:g}" for c in x[bad[0]])
+        raise InputError(f"{what} is not a finite number at time {time:g} and ({where})")
+    return np.broadcast_to(values, len(x)).copy()
 
 
 def breakpoints(function: Any) -> list[float]:

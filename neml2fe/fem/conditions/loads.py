@@ -1,178 +1,253 @@
-"""Conditions on one rank's part of the mesh: constrained dofs and external nodal forces."""
+"""External nodal forces on one rank's part of the mesh: those that do not follow the body."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from neml2fe.errors import InputError, MeshError, suggest
 from neml2fe.fem.algebra import Algebra
+from neml2fe.fem.collective import collectively
 from neml2fe.fem.conditions.conditions import (
     COMPONENTS,
     BodyForce,
+    Centrifugal,
     Condition,
-    Dirichlet,
+    Gravity,
+    NodalForce,
     Pressure,
     Traction,
-    component_index,
 )
-from neml2fe.fem.mesh.distribution import LocalMesh
-from neml2fe.fem.conditions.functions import TimeFunction, value_at
-from neml2fe.fem.integrals.block import ElementBlock, facet_forces
+from neml2fe.fem.conditions.functions import (
+    Function,
+    SpaceFunction,
+    TimeFunction,
+    breakpoints,
+    value_at,
+    values_at,
+)
+from neml2fe.fem.conditions.places import components, facet_blocks, nodes_of
+from neml2fe.fem.conditions.unknowns import Unknowns
+from neml2fe.fem.integrals.facets import FacetBlock
+from neml2fe.fem.terms.solid import SolidTerm
 
 Array = NDArray[np.float64]
+Weight = Callable[[Array], Array]
+"""Places `(n, dim)` to values `(n,)`."""
+Integral = Callable[[Weight], Array]
+"""A weight to nodal forces `(n_local, dim)`."""
 
 
-class Constraints:
-    """Prescribed displacements. Raises `InputError` for conditions that contradict each other
-    on a common node and `MeshError` for unknown boundaries."""
+@dataclass
+class Load:
+    """The integral of a function times a fixed direction. `pattern` is that of the function 1,
+    where the function depends on time only."""
 
-    def __init__(self, local: LocalMesh, conditions: Sequence[Dirichlet], algebra: Algebra) -> None:
-        self.conditions = list(conditions)
-        self._algebra = algebra
-        self._n_owned = local.n_owned * local.dim
-        self.dofs: list[NDArray[np.int64]] = []
-        for condition in self.conditions:
-            what = f"condition '{condition.name}'"
-            nodes = local.node_sets.get(condition.boundary)
-            if nodes is None:
-                near = suggest(condition.boundary, local.node_sets)
-                raise MeshError(
-                    f"{what}: the mesh has no boundary '{condition.boundary}'{near}", local.name
-                )
-            self.dofs.append(
-                nodes * local.dim + component_index(condition.component, local.dim, what)
-            )
-        self.mask = np.zeros(local.n_local * local.dim, dtype=bool)
-        for dofs in self.dofs:
-            self.mask[dofs] = True
-        self._overlaps = self._find_overlaps()
+    name: str
+    function: Function
+    integral: Integral
+    unknowns: Unknowns
+    pattern: Array | None = None
 
-    def _find_overlaps(self) -> list[tuple[int, int]]:
-        """Pairs of conditions that share dofs, on any rank."""
-        owners = np.repeat(np.arange(len(self.dofs)), [len(dofs) for dofs in self.dofs])
-        dofs = np.concatenate([*self.dofs, np.empty(0, dtype=np.int64)])
-        shape = (len(self.mask), len(self.dofs))
-        incidence = csr_array((np.ones(len(dofs)), (dofs, owners)), shape=shape)
-        shared = np.tril((incidence.T @ incidence).toarray(), k=-1)
-        shared = self._algebra.allreduce(shared)
-        return [(int(i), int(j)) for i, j in np.argwhere(shared > 0)]
+    def forces(self, time: float) -> Array:
+        """Owned nodal forces, `(n_owned * dim,)`. Collective."""
+        what = f"condition '{self.name}'"
+        function = self.function
+        if isinstance(function, SpaceFunction):
+            return self._sum(lambda x: values_at(function, time, x, what))
+        if self.pattern is None:
+            self.pattern = self._sum(lambda x: np.ones(len(x)))
+        return value_at(function, time, what) * self.pattern
 
-    def values(self, time: float) -> list[float]:
-        """The prescribed value of each condition at `time`."""
-        found = [value_at(c.value, time, f"condition '{c.name}'") for c in self.conditions]
-        for i, j in self._overlaps:
-            if found[i] != found[j]:
-                a, b = self.conditions[i], self.conditions[j]
-                raise InputError(
-                    f"conditions '{a.name}' and '{b.name}' prescribe {found[i]:g} and "
-                    f"{found[j]:g} for {a.component} on common nodes at time {time:g}"
-                )
-        return found
-
-    def apply(self, u: Array, time: float) -> Array:
-        """Local displacements `u` with the prescribed values at `time` put in."""
-        u = u.copy()
-        for dofs, value in zip(self.dofs, self.values(time), strict=True):
-            u[dofs] = value
-        return u
-
-    def reactions(self, unbalanced: Array) -> dict[str, float]:
-        """Total force of each condition from owned internal minus external forces."""
-        totals = np.array([unbalanced[dofs[dofs < self._n_owned]].sum() for dofs in self.dofs])
-        totals = self._algebra.allreduce(totals)
-        return {c.name: float(f) for c, f in zip(self.conditions, totals, strict=True)}
+    def _sum(self, weight: Weight) -> Array:
+        comm = self.unknowns.local.comm
+        local = collectively(comm, lambda: self.integral(weight), every_rank=True)
+        return self.unknowns.sum_to_owners(local.reshape(-1))
 
 
 class Loads:
-    """External forces: constant nodal patterns times functions of time."""
+    """External forces of all conditions. Raises `InputError` or `MeshError`."""
 
     def __init__(
         self,
-        local: LocalMesh,
-        blocks: Sequence[ElementBlock],
+        unknowns: Unknowns,
+        solids: Sequence[SolidTerm],
         conditions: Sequence[Condition],
         algebra: Algebra,
     ) -> None:
-        self._algebra = algebra
-        self._n = local.n_owned * local.dim
-        self.terms: list[tuple[str, TimeFunction, Array]] = []  # name, f(t), forces
-        self._dim = local.dim
+        local = unknowns.local
+        self._algebra, self._local, self._solids = algebra, local, solids
+        self._measure = solids[0].block.measure
+        self.loads: list[Load] = []
         for condition in conditions:
-            if isinstance(condition, Pressure):
-                pattern = -self._on_boundary(local, condition.boundary, condition.name)[1]
-                self._add(condition.name, condition.value, pattern)
-            elif isinstance(condition, (Traction, BodyForce)):
-                if isinstance(condition.value, str) or not isinstance(condition.value, Sequence):
+            what = f"condition '{condition.name}'"
+            if isinstance(condition, Pressure) and not condition.follower:
+                facets = facet_blocks(local, condition.boundary, condition.name, self._axisymmetric)
+                integral = self._over_facets(facets, lambda f: -f.normals)
+                self.loads.append(Load(condition.name, condition.value, integral, unknowns))
+            elif isinstance(condition, Traction):
+                facets = facet_blocks(local, condition.boundary, condition.name, self._axisymmetric)
+                for i, value in enumerate(components(condition.value, local.dim, what)):
+                    integral = self._over_facets(facets, _areas_along(i, local.dim))
+                    self.loads.append(Load(condition.name, value, integral, unknowns))
+            elif isinstance(condition, NodalForce):
+                for i, value in enumerate(components(condition.value, local.dim, what)):
+                    integral = self._on_nodes(condition, i)
+                    self.loads.append(Load(condition.name, value, integral, unknowns))
+            elif isinstance(condition, BodyForce):
+                for i, value in enumerate(components(condition.value, local.dim, what)):
+                    integral = self._over_volume(condition, _along(i, local.dim))
+                    self.loads.append(Load(condition.name, value, integral, unknowns))
+            elif isinstance(condition, Gravity):
+                for i, value in enumerate(components(condition.acceleration, local.dim, what)):
+                    integral = self._over_volume(condition, _along(i, local.dim), with_density=True)
+                    self.loads.append(Load(condition.name, value, integral, unknowns))
+            elif isinstance(condition, Centrifugal):
+                direction = self._from_axis(condition)
+                integral = self._over_volume(condition, direction, with_density=True)
+                square = _Square(condition.angular_velocity)
+                self.loads.append(Load(condition.name, square, integral, unknowns))
+
+    @property
+    def _axisymmetric(self) -> bool:
+        return self._measure.axisymmetric
+
+    # --- integrals -----------------------------------------------------------------------
+    def _over_facets(
+        self, facets: Sequence[FacetBlock], vectors: Callable[[FacetBlock], Array]
+    ) -> Integral:
+        """Of N times vectors `(f, q, dim)` that carry the area."""
+
+        def integral(weight: Weight) -> Array:
+            forces = np.zeros((self._local.n_local, self._local.dim))
+            for block in facets:
+                at = block.positions
+                values = weight(at.reshape(-1, at.shape[-1])).reshape(at.shape[:-1])
+                nodal = block.nodal(values[..., None] * vectors(block))
+                np.add.at(forces, block.connectivity, nodal)
+            return forces
+
+        return integral
+
+    def _on_nodes(self, condition: NodalForce, component: int) -> Integral:
+        nodes = nodes_of(self._local, condition.nodes, condition.name)
+        nodes = nodes[nodes < self._local.n_owned]
+
+        def integral(weight: Weight) -> Array:
+            forces = np.zeros((self._local.n_local, self._local.dim))
+            forces[nodes, component] = weight(self._local.points[nodes])
+            return forces
+
+        return integral
+
+    def _over_volume(
+        self,
+        condition: BodyForce | Gravity | Centrifugal,
+        direction: Callable[[Array], Array],
+        with_density: bool = False,
+    ) -> Integral:
+        """Of N times density (where asked for) times directions `(n, dim)` that depend on x."""
+        local = self._local
+        for region in condition.regions:
+            if region not in local.regions:
+                near = suggest(region, local.regions)
+                raise MeshError(
+                    f"condition '{condition.name}': the mesh has no region '{region}'{near}",
+                    local.name,
+                )
+        parts = []
+        for solid in self._solids:
+            inside = np.ones(solid.block.n_elements, dtype=bool)
+            if condition.regions:
+                chosen = [local.regions[r][solid.cells] for r in condition.regions]
+                inside = np.isin(solid.local_elements, np.concatenate(chosen))
+            touched = self._algebra.allreduce(int(inside.any()))
+            density = 1.0
+            if with_density and touched:
+                given = solid.body.density
+                if not isinstance(given, (int, float)):
                     raise InputError(
-                        f"condition '{condition.name}': the value must list {local.dim} "
-                        f"components, got {condition.value!r}"
+                        f"condition '{condition.name}': body '{solid.body.name}' has no number "
+                        "for its density; give it one, or name the regions that have"
                     )
-                if len(condition.value) != local.dim:
-                    raise InputError(
-                        f"condition '{condition.name}': {local.dim} components are needed, "
-                        f"got {len(condition.value)}"
-                    )
-                scalar = self._nodal_weights(local, blocks, condition)
-                for i, value in enumerate(condition.value):
-                    pattern = np.zeros((local.n_local, local.dim))
-                    pattern[:, i] = scalar
-                    self._add(condition.name, value, pattern)
+                density = float(given)
+            parts.append((solid.block, density * inside))
 
-    def _add(self, name: str, value: TimeFunction, pattern: Array) -> None:
-        """Keep the owned part of a nodal pattern `(n_local, dim)`."""
-        self.terms.append((name, value, self._algebra.sum_to_owners(pattern.reshape(-1))))
+        def integral(weight: Weight) -> Array:
+            total = torch.zeros(local.n_local * local.dim, dtype=torch.float64)
+            for block, scale in parts:
+                forces = total.to(block.points)
+                for part in block.parts():
+                    at = block.positions(part).cpu().numpy()
+                    x = at.reshape(-1, local.dim)
+                    values = (direction(x) * weight(x)[:, None]).reshape(at.shape)
+                    values = values * scale[part][:, None, None]
+                    block.add_body_force(torch.as_tensor(values).to(forces), part, forces)
+                total = forces.cpu()
+            return total.numpy().reshape(-1, local.dim)
 
-    def _nodal_weights(
-        self, local: LocalMesh, blocks: Sequence[ElementBlock], condition: Traction | BodyForce
-    ) -> Array:
-        """Integrals of the shape functions, `(n_local,)`, over the boundary or the body."""
-        if isinstance(condition, Traction):
-            return self._on_boundary(local, condition.boundary, condition.name)[0]
-        total = torch.zeros(local.n_local * local.dim, dtype=torch.float64)
-        unit = torch.zeros(local.dim, dtype=torch.float64)
-        unit[0] = 1.0
-        for block in blocks:
-            forces = total.to(block.volumes.device)
-            block.add_body_force(unit.to(forces.device), forces)
-            total = forces.cpu()
-        return total.numpy().reshape(-1, local.dim)[:, 0]
+        return integral
 
-    def _on_boundary(self, local: LocalMesh, boundary: str, name: str) -> tuple[Array, Array]:
-        """Integrals over a boundary of N `(n_local,)` and N n `(n_local, dim)`."""
-        if boundary not in local.boundaries:
-            near = suggest(boundary, local.boundaries)
-            if boundary in local.node_sets:
-                near = "; it is a set of nodes, which has no area"
-            raise MeshError(
-                f"condition '{name}': the mesh has no boundary of facets '{boundary}'{near}",
-                local.name,
-            )
-        scalar, normal = np.zeros(local.n_local), np.zeros((local.n_local, local.dim))
-        for facets in local.boundaries[boundary]:
-            weights, vectors = facet_forces(facets, local.points)
-            np.add.at(scalar, facets.connectivity, weights)
-            np.add.at(normal, facets.connectivity, vectors)
-        return scalar, normal
+    def _from_axis(self, condition: Centrifugal) -> Callable[[Array], Array]:
+        """Vectors from the axis of rotation to places `(n, dim)`."""
+        dim, what = self._local.dim, f"condition '{condition.name}'"
+        if self._axisymmetric:
+            if len(condition.point) or len(condition.direction):
+                raise InputError(
+                    f"{what}: an axisymmetric body turns about its axis; give no other"
+                )
+            return lambda x: x * [1.0, 0.0]
+        point = np.asarray(condition.point if len(condition.point) else [0.0] * dim, float)
+        if point.shape != (dim,):
+            raise InputError(f"{what}: the point of the axis needs {dim} coordinates")
+        if dim == 2:
+            if len(condition.direction):
+                raise InputError(f"{what}: the axis of a plane problem is along z; give none")
+            return lambda x: x - point
+        axis = np.asarray(condition.direction, float)
+        if axis.shape != (3,) or not np.linalg.norm(axis) > 0:
+            raise InputError(f"{what}: give the direction of the axis, a vector of 3 components")
+        axis = axis / np.linalg.norm(axis)
+        return lambda x: (x - point) - ((x - point) @ axis)[:, None] * axis
 
+    # --- what they amount to -------------------------------------------------------------
     def forces(self, time: float) -> Array:
-        """Owned external forces at `time`."""
-        total = np.zeros(self._n)
-        for name, function, pattern in self.terms:
-            total += value_at(function, time, f"condition '{name}'") * pattern
+        """Owned external forces on the nodes of the mesh at `time`, `(n_owned * dim,)`.
+        Collective."""
+        total = np.zeros(self._local.n_owned * self._local.dim)
+        for load in self.loads:
+            total += load.forces(time)
         return total
 
     def resultants(self, time: float) -> dict[str, float]:
         """Total applied force of each condition at `time`, `<name>_<component>`."""
         found: dict[str, float] = {}
-        for name, function, pattern in self.terms:
-            total = self._algebra.allreduce(pattern.reshape(-1, self._dim).sum(axis=0))
-            value = value_at(function, time, f"condition '{name}'")
+        for load in self.loads:
+            forces = load.forces(time).reshape(-1, self._local.dim)
+            total = self._algebra.allreduce(forces.sum(axis=0))
             for component, force in zip(COMPONENTS, total, strict=False):
-                key = f"{name}_{component}"
-                found[key] = found.get(key, 0.0) + value * float(force)
+                key = f"{load.name}_{component}"
+                found[key] = found.get(key, 0.0) + float(force)
         return found
+
+
+class _Square:
+    """The square of a function of time."""
+
+    def __init__(self, function: TimeFunction) -> None:
+        self._function, self.breakpoints = function, breakpoints(function)
+
+    def __call__(self, time: float) -> float:
+        return value_at(self._function, time, "the angular velocity") ** 2
+
+
+def _along(component: int, dim: int) -> Callable[[Array], Array]:
+    return lambda x: np.broadcast_to(np.eye(dim)[component], x.shape)
+
+
+def _areas_along(component: int, dim: int) -> Callable[[FacetBlock], Array]:
+    return lambda facets: facets.areas[..., None] * np.eye(dim)[component]

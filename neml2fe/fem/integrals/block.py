@@ -1,128 +1,155 @@
-"""Integrals over elements and facets, all quadrature points of a rank at once, in torch."""
+"""Integrals over the elements of one type, all quadrature points at once, in torch."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from neml2fe.fem.mesh.elements import jacobians, reference_element
+from neml2fe.fem.integrals.matrix import LocalMatrix
+from neml2fe.fem.integrals.measures import Measure
+from neml2fe.fem.integrals.native import NativeElement, prepared
+from neml2fe.fem.mesh.elements import reference_element
 from neml2fe.fem.mesh.facets import CellBlock
-from neml2fe.fem.integrals.measures import Kinematics
 
-# Strain operators are made anew for so many doubles at a time: storing all of them would
-# take three quarters of the memory of a large run.
-_CHUNK = 4_000_000
+PART = 32_768  # quadrature points that are worked on at a time; their tangents take 9 MB
 
 
 class ElementBlock:
-    """Quadrature of the cells of one type on this rank.
+    """Elements of one type and the strain measure at their quadrature points.
 
-    Quadrature points are numbered element by element: n = n_elements * n_quadrature.
+    Points are numbered element by element: n = n_elements * n_quadrature. A part is a slice of
+    elements. Nothing but node numbers is kept for an element: gradients of shape functions are
+    made anew from the coordinates `points` `(n_local_nodes, dim)`. On a CPU a compiled kernel
+    takes the place of torch where there are points enough (`native.py`).
     """
 
     def __init__(
         self,
         cells: CellBlock,
-        points: NDArray[np.float64],
-        kinematics: Kinematics,
-        degree: int | None,
-        device: torch.device,
+        points: torch.Tensor,
+        measure: Measure,
+        degree: int | None = None,
     ) -> None:
         element = reference_element(cells.cell_type)
         xi, weights = element.quadrature(degree)
-        shapes, reference_gradients = element.tabulate(xi)
-        j = jacobians(points[cells.connectivity], reference_gradients)
-        gradients = np.einsum("qkr,eqrd->eqkd", reference_gradients, np.linalg.inv(j))
-        dofs = cells.connectivity[:, :, None] * kinematics.dim + np.arange(kinematics.dim)
-        self.kinematics = kinematics
-        self.cell_type = cells.cell_type
-        self.n_elements, self.n_quadrature = gradients.shape[:2]
-        self.dofs = dofs.reshape(self.n_elements, element.n_nodes * kinematics.dim)
-        self.shapes = torch.as_tensor(shapes, device=device)
-        self.gradients = torch.as_tensor(gradients, device=device)
-        self.volumes = torch.as_tensor(np.linalg.det(j) * weights, device=device)
-        self._dofs = torch.as_tensor(self.dofs, device=device)
+        shapes, gradients = element.tabulate(xi)
+        self.cell_type, self.measure, self.points = cells.cell_type, measure, points
+        self.n_elements, self.n_quadrature = len(cells.connectivity), len(weights)
+        self.connectivity = np.ascontiguousarray(cells.connectivity, dtype=np.int64)
+        self.nodes = torch.as_tensor(self.connectivity, device=points.device)
+        self.shapes, self.reference_gradients, self.weights = (
+            torch.as_tensor(a, device=points.device) for a in (shapes, gradients, weights)
+        )
+        self._slots: torch.Tensor | None = None
+        self._native: NativeElement | None = None
+        if points.device.type == "cpu":
+            self._native = prepared(self.cell_type, measure, degree, self.n_points)
 
     @property
     def n_points(self) -> int:
         return self.n_elements * self.n_quadrature
 
-    def position(self, point: int, nodes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Coordinates `(dim,)` of quadrature point number `point`."""
-        element, q = divmod(point, self.n_quadrature)
-        corners = self.dofs[element, :: self.kinematics.dim] // self.kinematics.dim
-        return self.shapes[q].cpu().numpy() @ nodes[corners]
-
-    def _chunks(self) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Slices of elements with their strain operators `(e, q, c, k*dim)`."""
-        per_element = self.n_quadrature * len(self.kinematics.components) * self.dofs.shape[1]
-        step = max(1, _CHUNK // per_element)
+    def parts(self) -> Iterator[slice]:
+        """Slices of elements that are worked on at a time."""
+        step = max(1, PART // self.n_quadrature)
         for start in range(0, self.n_elements, step):
-            part = slice(start, min(start + step, self.n_elements))
-            yield part, self.kinematics.strain_operator(self.gradients[part])
+            yield slice(start, min(start + step, self.n_elements))
 
-    def strain(self, u: torch.Tensor) -> torch.Tensor:
-        """Mandel strains `(n, 6)` of local displacements `u` `(n_dofs,)`."""
-        strain = u.new_zeros(self.n_elements, self.n_quadrature, 6)
-        for part, b in self._chunks():
-            here = torch.einsum("eqcj,ej->eqc", b, u[self._dofs[part]])
-            strain[part][..., list(self.kinematics.components)] = here
-        return strain.reshape(-1, 6)
+    def points_of(self, part: slice) -> slice:
+        """The quadrature points of a part."""
+        return slice(part.start * self.n_quadrature, part.stop * self.n_quadrature)
 
-    def add_forces(self, stress: torch.Tensor, forces: torch.Tensor) -> None:
-        """Add the integral of B^T stress, stress `(n, 6)`, to local `forces` `(n_dofs,)`."""
-        work = stress.reshape(self.n_elements, self.n_quadrature, 6)
-        work = work[..., list(self.kinematics.components)] * self.volumes[..., None]
-        for part, b in self._chunks():
-            f = torch.einsum("eqcj,eqc->ej", b, work[part])
-            forces.index_add_(0, self._dofs[part].reshape(-1), f.reshape(-1))
+    # --- geometry ------------------------------------------------------------------------
+    def positions(self, part: slice = slice(None)) -> torch.Tensor:
+        """Coordinates of quadrature points, `(e, q, dim)`."""
+        return torch.einsum("qk,ekd->eqd", self.shapes, self.points[self.nodes[part]])
 
-    def stiffness(self, tangent: torch.Tensor) -> torch.Tensor:
-        """Element matrices `(n_elements, k*dim, k*dim)`, the integral of B^T C B."""
-        active = list(self.kinematics.components)
-        c = tangent.reshape(self.n_elements, self.n_quadrature, 6, 6)
-        c = c[..., active, :][..., active] * self.volumes[..., None, None]
-        size = self.dofs.shape[1]
-        matrices = tangent.new_empty(self.n_elements, size, size)
-        for part, b in self._chunks():
-            rows = b.flatten(1, 2)  # (e, q*c, k*dim): one product sums over points as well
-            torch.matmul(rows.mT, (c[part] @ b).flatten(1, 2), out=matrices[part])
-        return matrices
+    def _geometry(self, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradients of shape functions `(e, q, k, n_gradients)` and volumes `(e, q)`."""
+        x = self.points[self.nodes[part]]
+        jacobian = torch.einsum("eki,qkj->eqij", x, self.reference_gradients)
+        gradients = self.reference_gradients @ torch.linalg.inv(jacobian)
+        volumes = torch.linalg.det(jacobian) * self.weights
+        if self.measure.axisymmetric:
+            radius = torch.einsum("qk,ek->eq", self.shapes, x[..., 0])
+            hoop = (self.shapes / radius[..., None])[..., None]
+            gradients, volumes = torch.cat([gradients, hoop], -1), 2 * math.pi * radius * volumes
+        return gradients, volumes
 
-    def add_body_force(self, force: torch.Tensor, forces: torch.Tensor) -> None:
-        """Add the integral of N^T force, `force` `(dim,)` per volume."""
-        nodal = torch.einsum("eq,qk,d->ekd", self.volumes, self.shapes, force)
-        forces.index_add_(0, self._dofs.reshape(-1), nodal.reshape(-1))
+    def volumes(self, part: slice = slice(None)) -> torch.Tensor:
+        """Volumes of quadrature points, `(e, q)`."""
+        return self._geometry(part)[1]
+
+    def _operator(self, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """G `(e, q, c, k*dim)` and volumes `(e, q)`."""
+        gradients, volumes = self._geometry(part)
+        mean = None
+        if self.measure.mean_dilatation:
+            mean = torch.einsum("eq,eqkj->ekj", volumes, gradients) / volumes.sum(1)[:, None, None]
+            mean = mean[:, None].expand_as(gradients)
+        return self.measure.operator(gradients, mean), volumes
+
+    # --- integrals -----------------------------------------------------------------------
+    def strain(self, u: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
+        """Strains `(n, 6)` or `(n, 3, 3)` at the points of a part from local displacements `u`
+        `(n_local_nodes * dim,)`."""
+        if self._native is not None:
+            return self._native.strain(self.points, self.nodes[part], u)
+        g, volumes = self._operator(part)
+        local = u.reshape(-1, self.measure.dim)[self.nodes[part]].flatten(1)
+        strain = self.measure.reference(u).flatten().repeat(*volumes.shape, 1)
+        strain[..., list(self.measure.components)] += torch.einsum("eqcj,ej->eqc", g, local)
+        return strain.reshape(-1, *self.measure.shape)
+
+    def add_forces(self, stress: torch.Tensor, part: slice, forces: torch.Tensor) -> None:
+        """Add the integral of G^T S over a part, S `(n, 6)` or `(n, 3, 3)`, to local `forces`
+        `(n_local_nodes * dim,)`."""
+        if self._native is not None:
+            stress = stress.contiguous()
+            return self._native.add_forces(self.points, self.nodes[part], stress, forces)
+        g, volumes = self._operator(part)
+        work = stress.reshape(*volumes.shape, self.measure.size)
+        work = work[..., list(self.measure.components)] * volumes[..., None]
+        nodal = torch.einsum("eqcj,eqc->ej", g, work).reshape(-1, self.measure.dim)
+        forces.view(-1, self.measure.dim).index_add_(0, self.nodes[part].reshape(-1), nodal)
+
+    def matrices(self, tangent: torch.Tensor, part: slice) -> torch.Tensor:
+        """Element matrices `(e, k*dim, k*dim)` of a part, the integral of G^T C G."""
+        g, volumes = self._operator(part)
+        size, active = self.measure.size, list(self.measure.components)
+        c = tangent.reshape(*volumes.shape, size, size)[..., active, :][..., active]
+        rows = g.flatten(1, 2)  # (e, q*c, k*dim): one product sums over points as well
+        return rows.mT @ (c * volumes[..., None, None] @ g).flatten(1, 2)
+
+    def bind(self, matrix: LocalMatrix) -> None:
+        """Remember where the element matrices go in `matrix`."""
+        self._slots = matrix.slots(self.connectivity)
+
+    def add_stiffness(self, tangent: torch.Tensor, part: slice, matrix: LocalMatrix) -> None:
+        """Add the integral of G^T C G over a part, C `(n, 6, 6)` or `(n, 3, 3, 3, 3)`."""
+        assert self._slots is not None, "bind comes first"
+        if self._native is not None:
+            tangent, slots = tangent.contiguous(), self._slots[part]
+            nodes = self.nodes[part]
+            return self._native.add_stiffness(self.points, nodes, tangent, slots, matrix)
+        matrix.add(self._slots[part], self.nodes[part], self.matrices(tangent, part))
+
+    def add_body_force(self, force: torch.Tensor, part: slice, forces: torch.Tensor) -> None:
+        """Add the integral of N^T b over a part, b per volume, `(e, q, dim)`, to `forces`."""
+        nodal = torch.einsum("eq,qk,eqd->ekd", self.volumes(part), self.shapes, force)
+        forces.view(-1, self.measure.dim).index_add_(
+            0, self.nodes[part].reshape(-1), nodal.flatten(0, 1)
+        )
+
+    def at_points(self, nodal: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
+        """Nodal values `(n_local_nodes, ...)` interpolated to the points of a part, `(n, ...)`."""
+        return torch.einsum("qk,ek...->eq...", self.shapes, nodal[self.nodes[part]]).flatten(0, 1)
 
     def cell_average(self, values: torch.Tensor) -> torch.Tensor:
         """Volume averages `(n_elements, ...)` of values at the points `(n, ...)`."""
         v = values.reshape(self.n_elements, self.n_quadrature, *values.shape[1:])
-        w = (self.volumes / self.volumes.sum(1, keepdim=True)).reshape(
-            self.n_elements, self.n_quadrature, *(1,) * (values.ndim - 1)
-        )
-        return (v * w).sum(1)
-
-
-def facet_forces(facets: CellBlock, points: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
-    """Nodal weights of one block of boundary facets.
-
-    Returns the integrals of N `(f, k)` and of N n `(f, k, dim)`, n the unit outward normal
-    (facets of the mesh's surface are ordered so that it points outwards).
-    """
-    element = reference_element(facets.cell_type)
-    xi, weights = element.quadrature(2 * element.degree)
-    shapes, gradients = element.tabulate(xi)
-    j = jacobians(points[facets.connectivity], gradients)
-    if points.shape[1] == 2:
-        t = j[..., 0]
-        normal = np.stack([t[..., 1], -t[..., 0]], axis=-1)
-    else:
-        normal = np.cross(j[..., 0], j[..., 1])
-    area = np.linalg.norm(normal, axis=-1)
-    return (
-        np.einsum("q,qk,fq->fk", weights, shapes, area),
-        np.einsum("q,qk,fqd->fkd", weights, shapes, normal),
-    )
+        volumes = self.volumes()
+        return torch.einsum("eq,eq...->e...", volumes / volumes.sum(1, keepdim=True), v)

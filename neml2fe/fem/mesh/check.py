@@ -1,4 +1,4 @@
-"""What makes a mesh usable, and the orientation of its boundary facets.
+"""What makes a mesh usable, and the orientation of its boundary facets and interfaces.
 
 Elements are numbered from 0 within the cells of their type in all messages.
 """
@@ -11,7 +11,12 @@ import numpy as np
 
 from neml2fe.errors import MeshError
 from neml2fe.fem.mesh.elements import VOLUME_CELLS, Array, Index, jacobians, reference_element
-from neml2fe.fem.mesh.facets import CellBlock, FacetConnectivity, connect_facets
+from neml2fe.fem.mesh.facets import (
+    CellBlock,
+    FacetConnectivity,
+    connect_facets,
+    interface_sides,
+)
 
 # Below this fraction of the element's size, raised to dim, a Jacobian determinant is zero
 # up to the rounding of the coordinates.
@@ -59,16 +64,53 @@ def orient_boundaries(
     """
     for name, blocks in boundaries.items():
         for block in blocks:
-            _check_facet_block(name, block, cells, n_nodes)
+            _check_facet_block(f"boundary '{name}'", block, cells, n_nodes)
     given = [block for blocks in boundaries.values() for block in blocks]
     facets = connect_facets(cells, n_nodes, given)
     _check_overlap(cells, facets)
+    _check_conformity(cells, facets)
 
     numbers = iter(facets.queries)
     return {
-        name: tuple(_orient(name, block, next(numbers), cells, facets) for block in blocks)
+        name: tuple(_orient(f"boundary '{name}'", b, next(numbers), facets) for b in blocks)
         for name, blocks in boundaries.items()
     }
+
+
+def orient_interfaces(
+    cells: Sequence[CellBlock],
+    interfaces: Mapping[str, tuple[CellBlock, ...]],
+    n_nodes: int,
+) -> dict[str, tuple[CellBlock, ...]]:
+    """Turn the pairs of facets so that the minus side points out of its element.
+
+    Raises MeshError unless both sides are facets on the surface of the mesh.
+    """
+    if not interfaces:
+        return {}
+    names = [name for name, blocks in interfaces.items() for _ in blocks]
+    pairs = [block for blocks in interfaces.values() for block in blocks]
+    sides = interface_sides(pairs)
+    for name, side in zip(np.repeat(names, 2), sides, strict=True):
+        _check_facet_block(f"interface '{name}'", side, cells, n_nodes)
+    facets = connect_facets(cells, n_nodes, sides)
+    turned: dict[str, tuple[CellBlock, ...]] = {name: () for name in interfaces}
+    for i, name in enumerate(names):
+        outward = []
+        for side, number in zip(sides[2 * i : 2 * i + 2], facets.queries[2 * i :], strict=False):
+            outward.append(_orient(f"interface '{name}'", side, number, facets).connectivity)
+            inside = np.flatnonzero(facets.count[number] > 1)
+            if inside.size:
+                raise MeshError(
+                    f"interface '{name}': the facet with nodes "
+                    f"{side.connectivity[inside[0]].tolist()} (from 0) lies between two elements; "
+                    "split the mesh there"
+                )
+        minus, plus = sides[2 * i].connectivity, sides[2 * i + 1].connectivity
+        columns = (outward[0][:, :, None] == minus[:, None, :]).argmax(axis=2)
+        rows = np.hstack([outward[0], np.take_along_axis(plus, columns, axis=1)])
+        turned[name] += (CellBlock(pairs[i].cell_type, rows),)
+    return turned
 
 
 def _check_connectivity(block: CellBlock, n_nodes: int) -> None:
@@ -135,12 +177,13 @@ def _check_jacobians(block: CellBlock, points: Array, chunk: int = 50_000) -> No
 
 
 def _check_facet_block(
-    name: str, block: CellBlock, cells: Sequence[CellBlock], n_nodes: int
+    what: str, block: CellBlock, cells: Sequence[CellBlock], n_nodes: int
 ) -> None:
-    wanted = sorted({reference_element(cell.cell_type).facet_type for cell in cells})
+    elements = [reference_element(cell.cell_type) for cell in cells]
+    wanted = sorted({facets.cell_type for element in elements for facets in element.facets})
     if block.cell_type not in wanted:
         raise MeshError(
-            f"boundary '{name}' has facets of type '{block.cell_type}'; "
+            f"{what} has facets of type '{block.cell_type}'; "
             f"the facets of the cells are of type {' or '.join(wanted)}"
         )
     _check_connectivity(block, n_nodes)
@@ -154,35 +197,55 @@ def _check_overlap(cells: Sequence[CellBlock], facets: FacetConnectivity) -> Non
         raise MeshError(f"elements overlap: {names} share one facet; at most two may")
 
 
-def _orient(
-    name: str,
-    block: CellBlock,
-    number: Index,
-    cells: Sequence[CellBlock],
-    facets: FacetConnectivity,
-) -> CellBlock:
+def _check_conformity(cells: Sequence[CellBlock], facets: FacetConnectivity) -> None:
+    """Two elements on the same vertices must have the same nodes between these."""
+    types = np.array([group.facets.cell_type for group in facets.groups])
+    if all(reference_element(str(facet_type)).degree == 1 for facet_type in types):
+        return  # these have vertices only
+    slots = facets.twins()
+    kinds = types[facets.group_of(slots)]
+    unlike = np.flatnonzero(kinds[:, 0] != kinds[:, 1])
+    if unlike.size:
+        one, other = kinds[unlike[0]]
+        reason = f"one is of type {one} and the other {other}"
+        raise _not_conforming(cells, facets, slots[unlike[0]], reason)
+    for facet_type in np.unique(kinds).tolist():
+        alike = slots[kinds[:, 0] == facet_type]
+        first, second = (np.sort(facets.nodes(side, facet_type)) for side in alike.T)
+        apart = np.flatnonzero((first != second).any(axis=1))
+        if apart.size:
+            reason = "the nodes between these are not the same"
+            raise _not_conforming(cells, facets, alike[apart[0]], reason)
+
+
+def _not_conforming(
+    cells: Sequence[CellBlock], facets: FacetConnectivity, slots: Index, reason: str
+) -> MeshError:
+    one, other = (_element_name(cells, number) for number in facets.element[slots].tolist())
+    return MeshError(f"{one} and {other} have facets on the same vertices, but {reason}")
+
+
+def _orient(what: str, block: CellBlock, number: Index, facets: FacetConnectivity) -> CellBlock:
     slot = facets.first[number]
     orphan = np.flatnonzero(slot < 0)
     if orphan.size:
         raise MeshError(
-            f"boundary '{name}': {orphan.size} of {len(slot)} facets belong to no element; the "
+            f"{what}: {orphan.size} of {len(slot)} facets belong to no element; the "
             f"first has nodes {block.connectivity[orphan[0]].tolist()} (from 0)"
         )
-    own = np.empty_like(block.connectivity)
-    start = 0
-    for cell in cells:
-        stop = start + len(cell.connectivity)
-        local_nodes = reference_element(cell.cell_type).facet_nodes
-        mine = np.flatnonzero((facets.element[slot] >= start) & (facets.element[slot] < stop))
-        if mine.size:
-            parent = facets.element[slot[mine]] - start
-            columns = local_nodes[facets.local[slot[mine]]]
-            own[mine] = np.take_along_axis(cell.connectivity[parent], columns, axis=1)
-        start = stop
+    types = np.array([group.facets.cell_type for group in facets.groups])
+    other = np.flatnonzero(types[facets.group_of(slot)] != block.cell_type)
+    if other.size:
+        raise MeshError(
+            f"{what}: the {block.cell_type} facet with nodes "
+            f"{block.connectivity[other[0]].tolist()} (from 0) belongs to an element whose facet "
+            f"there is of type {types[facets.group_of(slot[other[0]])]}"
+        )
+    own = facets.nodes(slot, block.cell_type)
     foreign = np.flatnonzero((np.sort(own, axis=1) != np.sort(block.connectivity, axis=1)).any(1))
     if foreign.size:
         raise MeshError(
-            f"boundary '{name}': the facet with nodes {block.connectivity[foreign[0]].tolist()} "
+            f"{what}: the facet with nodes {block.connectivity[foreign[0]].tolist()} "
             f"and its element, whose nodes there are {own[foreign[0]].tolist()}, do not agree"
         )
     interior = facets.count[number] > 1

@@ -1,12 +1,11 @@
-"""A mesh shared out over the ranks of a communicator, and data moved to and from rank 0.
+"""A mesh shared out over the ranks of a communicator.
 
 Only rank 0 holds the whole mesh. It sends every rank its elements, the nodes these touch,
-and the boundary facets that these carry.
+and the boundary facets and interfaces that these carry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,26 +13,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neml2fe.errors import MeshError
-from neml2fe.fem.collective import (
-    collectively,
-    gather_rows,
-    receive_arrays,
-    scatter_rows,
-    send_arrays,
-)
+from neml2fe.fem.collective import collectively, receive_arrays, send_arrays
 from neml2fe.fem.mesh.elements import Array, Index
-from neml2fe.fem.mesh.facets import CellBlock, FacetConnectivity, connect_facets
+from neml2fe.fem.mesh.exchange import (
+    gather_elements,
+    gather_interface,
+    gather_nodes,
+    scatter_elements,
+    scatter_interface,
+    scatter_nodes,
+)
+from neml2fe.fem.mesh.facets import (
+    CellBlock,
+    FacetConnectivity,
+    connect_facets,
+    interface_sides,
+)
 from neml2fe.fem.mesh.mesh import Mesh
 from neml2fe.fem.mesh.partition import check_ranks, own_nodes, partition_elements
+
+__all__ = [
+    "LocalMesh",
+    "distribute",
+    "gather_elements",
+    "gather_interface",
+    "gather_nodes",
+    "scatter_elements",
+    "scatter_interface",
+    "scatter_nodes",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class LocalMesh:
     """One rank's part of a mesh; with `comm` None, the whole mesh in the same layout.
 
-    Node numbers in `cells`, `boundaries` and `node_sets` are local. The local nodes are those
-    of this rank's elements: first the `n_owned` owned ones, then the ghosts, which other
-    ranks own. Every node is owned by one rank.
+    Node numbers in `cells`, `boundaries`, `node_sets` and `interfaces` are local. The local
+    nodes are those of this rank's elements and interfaces: first the `n_owned` owned ones, then
+    the ghosts, which other ranks own. Every node is owned by one rank.
 
     points: (n_local, dim) coordinates.
     cells: the same blocks on every rank, some perhaps with no cell, (0, k).
@@ -42,10 +59,14 @@ class LocalMesh:
         its element only (the first of two).
     node_sets: local numbers of the nodes, ghosts too, of all boundaries and node sets.
     regions: for each block, the local cells of each named group.
+    interfaces: the same names and facet types on every rank, some perhaps with no pair; each
+        pair of facets, (n, 2 k), is on the rank of the element on its minus side.
+    interface_numbers: for each block of an interface, the original numbers of this rank's pairs.
     nodes: (n_local,) original node numbers.
     global_nodes: (n_local,) numbers in the parallel ordering: rank r owns
         [node_start, node_start + n_owned), ranks in order.
-    n_global, n_elements: nodes and elements of the whole mesh.
+    n_global, n_elements, n_interface: nodes, elements of each block and facet pairs of each
+        block of each interface in the whole mesh.
     """
 
     comm: Any
@@ -59,11 +80,14 @@ class LocalMesh:
     boundaries: dict[str, tuple[CellBlock, ...]]
     node_sets: dict[str, Index]
     regions: dict[str, tuple[Index, ...]]
+    interfaces: dict[str, tuple[CellBlock, ...]]
+    interface_numbers: dict[str, tuple[Index, ...]]
     nodes: Index
     global_nodes: Index
     node_start: int
     n_global: int
     n_elements: tuple[int, ...]
+    n_interface: dict[str, tuple[int, ...]]
     name: str
 
     @property
@@ -80,17 +104,18 @@ def distribute(mesh: Mesh | None, comm: Any = None) -> LocalMesh:
     root = comm is None or comm.rank == 0
     size = 1 if comm is None else comm.size
 
-    def connect() -> FacetConnectivity | None:
+    def connect() -> tuple[FacetConnectivity | None, Index | None]:
         if not root:
-            return None
+            return None, None
         if mesh is None:
             raise MeshError("rank 0 must pass the mesh")
         check_ranks(mesh, size)
-        facets = [block for blocks in mesh.boundaries.values() for block in blocks]
-        return connect_facets(mesh.cells, mesh.n_nodes, facets)
+        sides = interface_sides(_blocks(mesh.interfaces))
+        facets = connect_facets(mesh.cells, mesh.n_nodes, _blocks(mesh.boundaries) + sides)
+        return facets, _neighbours(mesh, facets) if size > 1 else None
 
-    facets = collectively(comm, connect, every_rank=True)
-    element_rank = partition_elements(mesh if root else None, facets, comm)
+    facets, neighbours = collectively(comm, connect, every_rank=True)
+    element_rank = partition_elements(mesh if root else None, neighbours, comm)
 
     def share_out() -> _Shares | None:
         if not root:
@@ -107,6 +132,24 @@ def distribute(mesh: Mesh | None, comm: Any = None) -> LocalMesh:
     return _unpack(shares.pack(0), layout, comm)
 
 
+def _blocks(groups: dict[str, tuple[CellBlock, ...]]) -> list[CellBlock]:
+    return [block for blocks in groups.values() for block in blocks]
+
+
+def _parents(mesh: Mesh, facets: FacetConnectivity) -> tuple[list[Index], list[Index]]:
+    """The first element at each facet of each boundary block; and of each interface side."""
+    elements = [facets.element[facets.first[number]] for number in facets.queries]
+    n = len(_blocks(mesh.boundaries))
+    return elements[:n], elements[n:]
+
+
+def _neighbours(mesh: Mesh, facets: FacetConnectivity) -> Index:
+    """(n, 2) pairs of elements that meet in a facet or an interface."""
+    _, sides = _parents(mesh, facets)
+    across = [np.column_stack(pair) for pair in zip(sides[::2], sides[1::2], strict=True)]
+    return np.concatenate([facets.neighbours(), *across])
+
+
 @dataclass(frozen=True)
 class _Layout:
     """What all ranks know of the whole mesh."""
@@ -117,6 +160,8 @@ class _Layout:
     boundaries: dict[str, list[str]]
     node_sets: list[str]
     regions: list[str]
+    interfaces: dict[str, list[str]]
+    n_interface: dict[str, tuple[int, ...]]
     node_starts: Index
 
 
@@ -134,21 +179,23 @@ class _Shares:
         order = np.argsort(self.owner, kind="stable")
         self.global_number = np.empty(mesh.n_nodes, dtype=np.int64)
         self.global_number[order] = np.arange(mesh.n_nodes)
-        self.facet_ranks = [
-            element_rank[facets.element[facets.first[number]]] for number in facets.queries
-        ]
+        parents, sides = _parents(mesh, facets)
+        self.facet_ranks = [element_rank[elements] for elements in parents]
+        self.pair_ranks = [element_rank[elements] for elements in sides[::2]]
         names = list(dict.fromkeys([*mesh.boundaries, *mesh.node_sets]))
         self.members = [_indicator(mesh.boundary_nodes(name), mesh.n_nodes) for name in names]
         self.layout = _Layout(
             name=mesh.name,
             cell_types=[block.cell_type for block in mesh.cells],
             n_elements=n_elements,
-            boundaries={
-                name: [block.cell_type for block in blocks]
-                for name, blocks in mesh.boundaries.items()
-            },
+            boundaries=_types(mesh.boundaries),
             node_sets=names,
             regions=list(mesh.regions),
+            interfaces=_types(mesh.interfaces),
+            n_interface={
+                name: tuple(len(block.connectivity) for block in blocks)
+                for name, blocks in mesh.interfaces.items()
+            },
             node_starts=np.searchsorted(self.owner[order], np.arange(size + 1)),
         )
 
@@ -157,12 +204,16 @@ class _Shares:
         mesh = self.mesh
         elements = [np.flatnonzero(ranks == rank) for ranks in self.ranks]
         cells = [b.connectivity[e] for b, e in zip(mesh.cells, elements, strict=True)]
-        nodes = np.unique(np.concatenate([c.ravel() for c in cells]))
+        pairs = [np.flatnonzero(ranks == rank) for ranks in self.pair_ranks]
+        interfaces = [
+            block.connectivity[numbers]
+            for block, numbers in zip(_blocks(mesh.interfaces), pairs, strict=True)
+        ]
+        nodes = np.unique(np.concatenate([c.ravel() for c in cells + interfaces]))
         nodes = nodes[np.lexsort((self.global_number[nodes], self.owner[nodes] != rank))]
         local = np.full(mesh.n_nodes, -1, dtype=np.int64)
         local[nodes] = np.arange(len(nodes))
 
-        facets = [block for blocks in mesh.boundaries.values() for block in blocks]
         return [
             mesh.points[nodes],
             nodes,
@@ -171,7 +222,7 @@ class _Shares:
             *[local[connectivity] for connectivity in cells],
             *[
                 local[block.connectivity[ranks == rank]]
-                for block, ranks in zip(facets, self.facet_ranks, strict=True)
+                for block, ranks in zip(_blocks(mesh.boundaries), self.facet_ranks, strict=True)
             ],
             *[np.flatnonzero(member[nodes]) for member in self.members],
             *[
@@ -179,7 +230,13 @@ class _Shares:
                 for groups in mesh.regions.values()
                 for mine, group in zip(elements, groups, strict=True)
             ],
+            *[local[connectivity] for connectivity in interfaces],
+            *pairs,
         ]
+
+
+def _types(groups: dict[str, tuple[CellBlock, ...]]) -> dict[str, list[str]]:
+    return {name: [block.cell_type for block in blocks] for name, blocks in groups.items()}
 
 
 def _indicator(numbers: Index, n: int) -> NDArray[np.bool_]:
@@ -200,6 +257,11 @@ def _unpack(arrays: list[NDArray], layout: _Layout, comm: Any) -> LocalMesh:
     }
     node_sets = {name: next(take) for name in layout.node_sets}
     regions = {name: tuple(next(take) for _ in layout.cell_types) for name in layout.regions}
+    interfaces = {
+        name: tuple(CellBlock(cell_type, next(take)) for cell_type in types)
+        for name, types in layout.interfaces.items()
+    }
+    numbers = {name: tuple(next(take) for _ in t) for name, t in layout.interfaces.items()}
     start, stop = layout.node_starts[rank : rank + 2].tolist()
     return LocalMesh(
         comm=comm,
@@ -213,75 +275,13 @@ def _unpack(arrays: list[NDArray], layout: _Layout, comm: Any) -> LocalMesh:
         boundaries=boundaries,
         node_sets=node_sets,
         regions=regions,
+        interfaces=interfaces,
+        interface_numbers=numbers,
         nodes=nodes,
         global_nodes=global_nodes,
         node_start=start,
         n_global=int(layout.node_starts[-1]),
         n_elements=layout.n_elements,
+        n_interface=layout.n_interface,
         name=layout.name,
     )
-
-
-def gather_nodes(local: LocalMesh, values: NDArray) -> NDArray | None:
-    """Nodal values (n_owned, ...) of all ranks as (n_global, ...) in original node order.
-
-    On rank 0; None elsewhere.
-    """
-    _check_rows(local, values, local.n_owned, "owned nodes")
-    return _gather(local, values, local.nodes[: local.n_owned])
-
-
-def gather_elements(local: LocalMesh, values: Sequence[NDArray]) -> list[NDArray] | None:
-    """Values (cells of the block, ...) for each block as (all cells of the block, ...).
-
-    In original element order on rank 0; None elsewhere.
-    """
-    gathered = []
-    for block, elements in zip(values, local.elements, strict=True):
-        _check_rows(local, block, len(elements), "elements of a block")
-        gathered.append(_gather(local, block, elements))
-    return [block for block in gathered if block is not None] if local.rank == 0 else None
-
-
-def scatter_nodes(local: LocalMesh, values: NDArray | None) -> NDArray:
-    """Nodal values (n_global, ...) in original order on rank 0 as (n_local, ...), ghosts too."""
-    return _scatter(local, values, local.nodes, local.n_global, "nodes")
-
-
-def scatter_elements(local: LocalMesh, values: Sequence[NDArray] | None) -> tuple[NDArray, ...]:
-    """Values for each block, original order, on rank 0 as values of this rank's elements."""
-    return tuple(
-        _scatter(local, None if values is None else values[b], elements, n, "elements")
-        for b, (elements, n) in enumerate(zip(local.elements, local.n_elements, strict=True))
-    )
-
-
-def _check_rows(local: LocalMesh, values: NDArray, n: int, what: str) -> None:
-    def check() -> None:
-        if len(values) != n:
-            raise MeshError(f"got {len(values)} rows of values for {n} {what}", local.name)
-
-    collectively(local.comm, check, every_rank=True)
-
-
-def _gather(local: LocalMesh, values: NDArray, numbers: Index) -> NDArray | None:
-    rows, order = gather_rows(local.comm, values), gather_rows(local.comm, numbers)
-    if rows is None or order is None:
-        return None
-    original = np.empty_like(rows)
-    original[order] = rows
-    return original
-
-
-def _scatter(
-    local: LocalMesh, values: NDArray | None, numbers: Index, n: int, what: str
-) -> NDArray:
-    def check() -> None:
-        if values is None or len(values) != n:
-            got = "nothing" if values is None else f"{len(values)} rows"
-            raise MeshError(f"rank 0 must pass values for all {n} {what}; got {got}", local.name)
-
-    collectively(local.comm, check)
-    wanted = gather_rows(local.comm, numbers)
-    rows = None if wanted is None or values is None else values[wanted]
-    return scatter_rows(local.comm, rows, len(numbers))

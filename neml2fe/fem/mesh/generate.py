@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
 
 from neml2fe.errors import InputError
 from neml2fe.fem.mesh.elements import Array, Index, ReferenceElement, reference_element
+from neml2fe.fem.mesh.facets import connect_facets
 from neml2fe.fem.mesh.mesh import CellBlock, Mesh
 
 _SIDES = [("left", "right"), ("bottom", "top"), ("back", "front")]
@@ -40,11 +42,33 @@ def box(
     distortion: float = 0.0,
     seed: int = 0,
 ) -> Mesh:
-    """A box of nx by ny by nz hexahedra, or six times as many tetrahedra.
+    """A box of nx by ny by nz hexahedra, twice as many wedges or six times as many tetrahedra.
 
     Boundaries as for `rectangle`, and back, front (smallest and largest z).
     """
     return _lattice_mesh("box", (nx, ny, nz), cell_type, lengths, distortion, seed)
+
+
+def with_sides(mesh: Mesh, tolerance: float = 1e-9) -> Mesh:
+    """`mesh`, which fills a box or rectangle, with the boundaries that `box` or `rectangle` has.
+
+    For meshes from files without groups. A facet on the surface belongs to a side if all its
+    nodes are within `tolerance` times the mesh's extent from it.
+    """
+    facets = connect_facets(mesh.cells, mesh.n_nodes)
+    surface = facets.first[facets.count == 1]
+    of = facets.group_of(surface)
+    low, high = mesh.bounding_box
+    near = tolerance * (high - low).max()
+    sides: dict[str, tuple[CellBlock, ...]] = {}
+    for axis, pair in zip(range(mesh.dim), _SIDES, strict=False):
+        for name, plane in zip(pair, (low[axis], high[axis]), strict=True):
+            sides[name] = ()
+            for g, group in enumerate(facets.groups):
+                nodes = group.nodes(surface[of == g])
+                on_side = (abs(mesh.points[nodes, axis] - plane) <= near).all(axis=1)
+                sides[name] += (CellBlock(group.facets.cell_type, nodes[on_side]),)
+    return replace(mesh, boundaries=mesh.boundaries | sides)
 
 
 def quarter_annulus(
@@ -125,22 +149,24 @@ def _lattice_cells(
 
 def _subdivision(element: ReferenceElement) -> Array:
     """Node positions (n_elements, n_nodes, dim) of the elements that fill the unit cube."""
-    dim = element.dim
-    if element.n_vertices > dim + 1:
+    if element.shape in ("quadrilateral", "hexahedron"):
         return element.nodes[None]
     # Kuhn: a simplex for each order of the axes, along the path from corner 0 to corner 1.
-    simplices = []
-    for axes in permutations(range(dim)):
-        edges = np.cumsum(np.eye(dim)[list(axes)], axis=0)
+    # A prism is a triangle along z.
+    n = 2 if element.shape == "prism" else element.dim
+    cells = []
+    for axes in permutations(range(n)):
+        edges = np.eye(element.dim)
+        edges[:n, :n] = np.cumsum(np.eye(n)[list(axes)], axis=0)
         if np.linalg.det(edges) < 0:
-            edges[[-2, -1]] = edges[[-1, -2]]
-        simplices.append(element.nodes @ edges)
-    return np.array(simplices)
+            edges[[n - 2, n - 1]] = edges[[n - 1, n - 2]]
+        cells.append(element.nodes @ edges)
+    return np.array(cells)
 
 
 def _straighten(points: Array, connectivity: Index, element: ReferenceElement) -> Array:
     """Place every node by the (multi)linear map of its element's vertices."""
-    linear = reference_element(element.cell_type.rstrip("0123456789"))
+    linear = reference_element(element.linear_type)
     values, _ = linear.tabulate(element.nodes)
     values = np.round(8 * values) / 8  # what they are, so that vertices stay where they are
     placed = points.copy()
@@ -157,10 +183,15 @@ def _sides(
     names: Sequence[tuple[str, str]],
 ) -> dict[str, tuple[CellBlock, ...]]:
     """The facets in the first and last layer of the lattice along each axis."""
-    facets = connectivity[:, element.facet_nodes].reshape(-1, element.facet_nodes.shape[1])
+    blocks = [
+        (cell_type, connectivity[:, local].reshape(-1, local.shape[1]))
+        for cell_type, local in element.facets
+    ]
     sides: dict[str, tuple[CellBlock, ...]] = {}
     for axis, pair in zip(range(element.dim), names, strict=False):
         for name, layer in zip(pair, (0, lattice[:, axis].max()), strict=True):
-            on_side = (lattice[facets, axis] == layer).all(axis=1)
-            sides[name] = (CellBlock(element.facet_type, facets[on_side]),)
+            sides[name] = tuple(
+                CellBlock(cell_type, facets[(lattice[facets, axis] == layer).all(axis=1)])
+                for cell_type, facets in blocks
+            )
     return sides

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import meshio
 import numpy as np
+from numpy.typing import NDArray
 
 from neml2fe.errors import MeshError
 from neml2fe.fem.mesh.abaqus import read_abaqus
@@ -99,14 +100,42 @@ def _convert(mesh: meshio.Mesh, name: str) -> Mesh:
     for group, nodes in mesh.point_sets.items():
         node_sets[group].append(np.asarray(nodes, dtype=np.int64))
 
+    point_data = {name: np.asarray(values) for name, values in mesh.point_data.items()}
     return Mesh(
         points=_points(np.asarray(mesh.points, dtype=np.float64), dim),
         cells=cells,
         boundaries=boundaries,
         node_sets={group: np.concatenate(nodes) for group, nodes in node_sets.items()},
         regions=regions,
+        cell_data=_cell_data(mesh, cells, element_numbers),
+        point_data={n: v for n, v in point_data.items() if _is_data(n, v)},
         name=name,
     )
+
+
+def _is_data(name: str, values: NDArray) -> bool:
+    """Whether these are numbers, and not gmsh's tags."""
+    return values.dtype.kind in "biuf" and not name.startswith("gmsh:")
+
+
+def _cell_data(
+    mesh: meshio.Mesh, cells: tuple[CellBlock, ...], element_numbers: dict[int, Index]
+) -> dict[str, tuple[NDArray, ...]]:
+    """Numbers on the volume cells, in the blocks into which these have been merged."""
+    found = {}
+    for name, given in mesh.cell_data.items():
+        arrays = {number: np.asarray(given[number]) for number in element_numbers}
+        if not all(_is_data(name, values) for values in arrays.values()):
+            continue
+        blocks = []
+        for cell_type, rows in cells:
+            parts = [number for number in arrays if mesh.cells[number].type == cell_type]
+            values = np.concatenate([arrays[number] for number in parts])
+            merged = np.empty((len(rows), *values.shape[1:]), values.dtype)
+            merged[np.concatenate([element_numbers[number] for number in parts])] = values
+            blocks.append(merged)
+        found[name] = tuple(blocks)
+    return found
 
 
 def _merge_blocks(mesh: meshio.Mesh, dim: int) -> tuple[tuple[CellBlock, ...], dict[int, Index]]:

@@ -10,24 +10,24 @@ import numpy as np
 
 from neml2fe.errors import MeshError
 from neml2fe.fem.mesh.elements import Array, Index
-from neml2fe.fem.mesh.facets import FacetConnectivity
 from neml2fe.fem.mesh.mesh import Mesh
 
 # Partitioners of PETSc in order of preference; which exist depends on its build.
 _PARTITIONERS = ("ptscotch", "parmetis")
 
 
-def partition_elements(mesh: Mesh | None, facets: FacetConnectivity | None, comm: Any) -> Index:
+def partition_elements(mesh: Mesh | None, neighbours: Index | None, comm: Any) -> Index:
     """The rank of every element, counted through all blocks, on rank 0; empty elsewhere.
 
-    Collective. Each rank gets an element. The graph joins elements that share a facet.
+    Collective. Each rank gets an element. The graph joins the pairs of elements `neighbours`,
+    (n, 2), which rank 0 passes with the mesh.
     Raises MeshError (on rank 0) if there are fewer elements than ranks.
     """
     if comm is None or comm.size == 1:
         assert mesh is not None
         return np.zeros(mesh.n_elements, dtype=np.int64)
     n = 0 if mesh is None else mesh.n_elements
-    rank = _petsc_partition(n, facets, comm)
+    rank = _petsc_partition(n, neighbours, comm)
     if mesh is None:
         return np.empty(0, dtype=np.int64)
     if rank is None or np.bincount(rank, minlength=comm.size).min() == 0:
@@ -45,7 +45,7 @@ def check_ranks(mesh: Mesh, size: int) -> None:
         )
 
 
-def _petsc_partition(n: int, facets: FacetConnectivity | None, comm: Any) -> Index | None:
+def _petsc_partition(n: int, neighbours: Index | None, comm: Any) -> Index | None:
     """Ranks from PETSc's graph partitioner on rank 0, or None where PETSc has none.
 
     Rank 0 passes the whole graph of `n` elements and the others none of it.
@@ -63,7 +63,7 @@ def _petsc_partition(n: int, facets: FacetConnectivity | None, comm: Any) -> Ind
                 stacklevel=2,
             )
         return None
-    pairs = np.empty((0, 2), np.int64) if facets is None else facets.neighbours()
+    pairs = np.empty((0, 2), np.int64) if neighbours is None else neighbours
     first, second = pairs.T
     edges = np.unique(np.concatenate([first * n + second, second * n + first]))
     row, column = np.divmod(edges, max(n, 1))

@@ -1,5 +1,6 @@
 // A parallelogram without symmetry, 2 x 1 cells, with named groups.
-// gmsh skew2d.geo -2 -order 1|2 [-setnumber quads 1] [-format msh22|msh41|inp] -o FILE
+// gmsh skew2d.geo -2 -order 1|2 [-setnumber quads 1] [-setnumber Mesh.SecondOrderIncomplete 1]
+//     [-format msh22|msh41|inp] -o FILE
 DefineConstant[ quads = 0 ];
 Point(1) = {0, 0, 0};
 Point(2) = {2, 0.3, 0};

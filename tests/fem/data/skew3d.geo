@@ -1,6 +1,7 @@
 // A parallelepiped without symmetry, 2 x 1 x 1 cells, with named groups.
-// gmsh skew3d.geo -3 -order 1|2 [-setnumber hexahedra 1] [-format msh22|msh41] -o FILE
-DefineConstant[ hexahedra = 0 ];
+// gmsh skew3d.geo -3 -order 1|2 [-setnumber hexahedra 1 | -setnumber wedges 1]
+//     [-setnumber Mesh.SecondOrderIncomplete 1] [-format msh22|msh41] -o FILE
+DefineConstant[ hexahedra = 0, wedges = 0 ];
 Point(1) = {0, 0, 0};
 Point(2) = {2, 0.3, 0.1};
 Point(3) = {2.5, 1.4, 0.3};
@@ -17,7 +18,7 @@ Transfinite Surface{1};
 If (hexahedra)
   Recombine Surface{1};
 EndIf
-If (hexahedra)
+If (hexahedra || wedges)
   extruded[] = Extrude {0.2, -0.4, 0.9} { Surface{1}; Layers{1}; Recombine; };
 Else
   extruded[] = Extrude {0.2, -0.4, 0.9} { Surface{1}; Layers{1}; };

@@ -1,14 +1,14 @@
 """PETSc calls that older petsc4py lacks, made through ctypes on the very library it loaded.
 
-`MatSetPreallocationCOO` and `MatSetValuesCOO` became petsc4py methods in 3.19; with 3.18 the C
-functions are there but unwrapped. They fill a matrix of 10 million entries several times faster
-than any wrapped call. The symbols are looked up in petsc4py's extension module, whose
-dependencies the dynamic linker searches, so no second PETSc can be picked up.
+The symbols are looked up in petsc4py's extension module, whose dependencies the dynamic linker
+searches, so no second PETSc can be picked up.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -60,7 +60,7 @@ def set_preallocation_coo(mat: Any, rows: NDArray[Any], cols: NDArray[Any]) -> N
     # PETSc sorts and localises the arrays that it is given, hence copies of its own integers.
     i = np.array(rows, dtype=PETSc.IntType, order="C")
     j = np.array(cols, dtype=PETSc.IntType, order="C")
-    if hasattr(mat, "setPreallocationCOO"):
+    if hasattr(mat, "setPreallocationCOO"):  # since petsc4py 3.19
         mat.setPreallocationCOO(i, j)
     else:
         count = ctypes.c_int64(len(i))
@@ -73,6 +73,36 @@ def set_values_coo(mat: Any, values: NDArray[np.float64]) -> None:
         mat.setValuesCOO(values, addv=PETSc.InsertMode.INSERT_VALUES)
     else:
         _call("MatSetValuesCOO", _handle(mat), _pointer(values), ctypes.c_int(INSERT_VALUES))
+
+
+def sequential_parts(mat: Any) -> list[ctypes.c_void_p]:
+    """The SeqAIJ matrices in `mat` of type AIJ: itself, or its diagonal and off-diagonal part."""
+    if mat.type.startswith("seq"):
+        return [_handle(mat)]
+    parts = [ctypes.c_void_p(), ctypes.c_void_p()]
+    columns = ctypes.c_void_p()
+    pointers = [ctypes.byref(thing) for thing in (*parts, columns)]
+    _call("MatMPIAIJGetSeqAIJ", _handle(mat), *pointers)
+    return parts
+
+
+@contextmanager
+def aij_values(part: ctypes.c_void_p, n: int) -> Iterator[NDArray[np.float64]]:
+    """The `n` stored values of a SeqAIJ matrix, row by row, to be overwritten in place."""
+    if n == 0:
+        yield np.empty(0)
+        return
+    values = ctypes.POINTER(ctypes.c_double)()
+    _call("MatSeqAIJGetArray", part, ctypes.byref(values))
+    try:
+        yield np.ctypeslib.as_array(values, shape=(n,))
+    finally:
+        _call("MatSeqAIJRestoreArray", part, ctypes.byref(values))
+
+
+def set_lag_preconditioner(snes: Any, lag: int) -> None:
+    """SNES sets up its preconditioner for every `lag`-th Jacobian, or never (-1)."""
+    _call("SNESSetLagPreconditioner", _handle(snes), ctypes.c_int(lag))
 
 
 def option_used(name: str) -> bool:

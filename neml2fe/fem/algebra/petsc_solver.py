@@ -1,0 +1,206 @@
+"""One linear or Newton solve on PETSc, repeated where another set-up may still succeed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from petsc4py import PETSc
+
+from neml2fe.errors import Error
+from neml2fe.fem.algebra.interface import (
+    SINGULAR,
+    Jacobian,
+    LinearResult,
+    Monitor,
+    NonlinearResult,
+    Residual,
+    check_length,
+    useless,
+)
+from neml2fe.fem.algebra.layout import Array
+from neml2fe.fem.algebra.petsc_reasons import (
+    KSP_CODE,
+    SNES_CODE,
+    code_name,
+    error_failure,
+    linear_failure,
+    message,
+    nonlinear_reason,
+)
+from neml2fe.fem.algebra.petsc_setup import FAILED, FreeMotion, PetscSetUp
+
+T = TypeVar("T")
+OVERSOLVE = 0.1
+"""A Newton iteration solves its linear system to this fraction of the residual aimed at."""
+
+
+class PetscSolver(PetscSetUp):
+    """The solves of a `PetscAlgebra`."""
+
+    def linear(self, mat: Any, rhs: Array, rtol: float | None) -> LinearResult:
+        """Solve `mat` x = `rhs`; see `Algebra.solve_linear`."""
+        while True:
+            result = self._attempt_linear(mat, rhs, rtol)
+            if result.converged or not self._remedy(result.reason):
+                return result
+
+    def _attempt_linear(self, mat: Any, rhs: Array, rtol: float | None) -> LinearResult:
+        ksp, algebra = self._snes.getKSP(), self._algebra
+        x, b = mat.createVecs()
+        b.array[:] = rhs
+        if rtol is None or self._options.has("ksp_rtol"):
+            rtol = self._rtol
+        ksp.setTolerances(rtol=rtol, atol=self._atol)
+        self._snes.setUseEW(False)
+
+        def solve() -> None:
+            self._prepare(mat)
+            ksp.setOperators(mat)
+            ksp.solve(b, x)
+
+        try:
+            failure = self._numeric_failure(solve) or linear_failure(ksp)
+            self._warn_unused_options()
+            scale, norm = algebra.norm(rhs), algebra.norm(rhs - (mat * x).array)
+            if not failure and (cause := useless(norm, scale)):
+                failure = f"{FAILED}: {cause}"
+            if not failure:
+                self._policy.solved(ksp.its, norm / scale if scale else 0.0)
+            self.statistics.linear_iterations += ksp.its
+            reason = failure or code_name(KSP_CODE, ksp.reason)
+            return LinearResult(x.array.copy(), ksp.its, norm, not failure, reason)
+        finally:
+            self._snes.setUseEW(self._inexact)
+            x.destroy()
+            b.destroy()
+
+    def nonlinear(
+        self,
+        mat: Any,
+        residual: Residual,
+        jacobian: Jacobian,
+        x0: Array,
+        monitor: Monitor | None,
+        atol: float | None,
+    ) -> NonlinearResult:
+        """Newton's method; see `Algebra.solve_nonlinear`. `jacobian` sets the values of `mat`.
+
+        Another attempt goes on where the linear solver failed.
+        """
+        self.statistics.newton_solves += 1
+        self._norms, linear_iterations = [], 0
+        x = x0
+        while True:
+            result, failure = self._attempt_nonlinear(mat, residual, jacobian, x, monitor, atol)
+            x, linear_iterations = result.x, linear_iterations + result.linear_iterations
+            self.statistics.linear_iterations += result.linear_iterations
+            self.statistics.newton_iterations += result.iterations
+            if not failure or not self._remedy(failure):
+                return replace(
+                    result,
+                    iterations=max(len(self._norms) - 1, 0),
+                    residual_norms=self._norms,
+                    linear_iterations=linear_iterations,
+                )
+
+    def _attempt_nonlinear(
+        self,
+        mat: Any,
+        residual: Residual,
+        jacobian: Jacobian,
+        x0: Array,
+        monitor: Monitor | None,
+        atol: float | None,
+    ) -> tuple[NonlinearResult, str]:
+        snes, norms, begun = self._snes, self._norms, max(len(self._norms) - 1, 0)
+        x, r = mat.createVecs()
+        x.array[:] = x0
+
+        def checked(at: Array) -> Array:
+            values = residual(at)
+            check_length("the residual", values, len(x0))
+            return values
+
+        def function(_snes: Any, at: Any, out: Any) -> None:
+            out.array[:] = self._guard(checked, at.array_r.copy())
+
+        def derivative(_snes: Any, at: Any, _a: Any, _p: Any) -> None:
+            self._guard(jacobian, at.array_r.copy())
+            self._prepare(mat)
+
+        def record(_snes: Any, iteration: int, norm: float) -> None:
+            if iteration:
+                ksp = snes.getKSP()
+                self._policy.solved(ksp.its, ksp.norm / norms[-1])
+            elif norms:
+                return  # a further attempt starts where the last one ended
+            norms.append(norm)
+            if monitor:
+                self._guard(monitor, begun + iteration, norm)
+
+        snes.setFunction(function, r)
+        snes.setJacobian(derivative, mat)
+        self._set_tolerances(begun, atol)
+        failure, sound = "", False
+        snes.setMonitor(record)
+        try:
+            failure = self._numeric_failure(lambda: snes.solve(None, x))
+            solved = snes.getLinearSolveIterations() > 0
+            if solved or snes.reason == SNES_CODE.DIVERGED_LINEAR_SOLVE:
+                failure = failure or linear_failure(snes.getKSP())
+            self._warn_unused_options()
+            sound = not failure
+            result = NonlinearResult(
+                x.array.copy(),
+                sound and snes.reason > 0,
+                failure or nonlinear_reason(snes),
+                snes.its,
+                linear_iterations=snes.getLinearSolveIterations(),
+            )
+            return result, failure
+        finally:
+            snes.cancelMonitor()
+            if not sound and not failure:  # an exception passes through
+                self.rebuild()
+            x.destroy()
+            r.destroy()
+
+    def _set_tolerances(self, begun: int, atol: float | None) -> None:
+        """Of Newton's method after `begun` iterations, and of its linear solves."""
+        snes, has, limits = self._snes, self._options.has, self._tolerances
+        if not has("snes_atol"):
+            snes.setTolerances(atol=limits.atol if atol is None else atol)
+        if begun:
+            rtol, atol, _, max_it = snes.getTolerances()
+            goal = max(atol, rtol * self._norms[0])
+            snes.setTolerances(rtol=0.0, atol=goal, max_it=max_it - begun)
+        if not has("ksp_atol"):
+            goal = max(OVERSOLVE * snes.getTolerances()[1], self._atol)
+            snes.getKSP().setTolerances(rtol=self._rtol, atol=goal)
+        else:
+            snes.getKSP().setTolerances(rtol=self._rtol)
+
+    def _guard(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Run a callback; when it fails on any rank, raise on all at the same place."""
+        error: BaseException | None = None
+        try:
+            value = call(*arguments)
+        except BaseException as found:
+            error = found
+        self._algebra.raise_together(error)
+        return value
+
+    def _numeric_failure(self, solve: Callable[[], None]) -> str:
+        """Run a solve; text of a PETSc error that numbers caused, other errors are raised."""
+        try:
+            solve()
+        except FreeMotion:
+            return f"{FAILED}: {SINGULAR}"
+        except PETSc.Error as error:
+            failure = error_failure(error)
+            if failure:
+                return failure
+            raise Error(f"PETSc failed: {message(error)}") from error
+        return ""

@@ -1,0 +1,141 @@
+"""Checkpoints of a problem, in the order of the mesh file: a run on any number of ranks can go on
+from one."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neml2fe import io
+from neml2fe.errors import OutputError
+from neml2fe.fem.collective import collectively, gather_rows, scatter_rows
+from neml2fe.fem.mesh.distribution import gather_nodes, scatter_nodes
+from neml2fe.fem.problem import Problem
+from neml2fe.fem.results.energies import Energies
+from neml2fe.fem.terms.solid import SolidTerm
+
+Path = str | os.PathLike[str]
+
+
+def save(path: Path, problem: Problem, step: int, next_dt: float, energies: Energies) -> None:
+    """Write displacements, states and stresses after step number `step`. Collective.
+
+    Raises `OutputError` on every rank if the file cannot be written; the one before is kept.
+    """
+    local = problem.local
+    n = local.n_owned * local.dim
+
+    def gather(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        return gather_nodes(local, values[:n].reshape(-1, local.dim))
+
+    arrays: dict[str, Any] = {
+        "displacement": gather(problem.u),
+        "out_of_balance_force": gather(problem.unbalanced),
+    }
+    if problem.unknowns.linked:
+        arrays |= {"unknown": gather(problem.q), "control": problem.unknowns.controls(problem.q)}
+    for k, solid in enumerate(problem.solids):
+        for name, value in _variables(solid).items():
+            arrays[f"{name}/{k}"] = _gather(problem, solid, value)
+    meta = {
+        **_identity(problem),
+        "time": problem.time,
+        "step": step,
+        "next_dt": next_dt,
+        "energies": energies.totals,
+    }
+    collectively(problem.comm, lambda: io.checkpoint.save(path, arrays, meta))
+
+
+def restore(path: Path, problem: Problem, energies: Energies) -> tuple[int, float]:
+    """Put the problem into the state of a checkpoint; the step number and next step size.
+
+    Raises `OutputError` on every rank when the checkpoint is damaged or of another mesh,
+    material or set of bodies. Collective.
+    """
+    local, expected = problem.local, _identity(problem)
+
+    def read() -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
+        if local.rank != 0:
+            return None
+        arrays, meta = io.checkpoint.load(path)
+        for key, value in expected.items():
+            if meta.get(key) != value:
+                raise OutputError(
+                    f"checkpoint '{os.fspath(path)}' is of another run: its {key} differ "
+                    "from those of this deck"
+                )
+        return arrays, meta
+
+    loaded = collectively(problem.comm, read, every_rank=True)
+    arrays, meta = loaded if loaded is not None else ({}, {})
+    if problem.comm is not None:
+        meta = problem.comm.bcast(meta)
+
+    def scatter(name: str) -> NDArray[np.float64]:
+        return np.array(scatter_nodes(local, arrays.get(name))[: local.n_owned]).reshape(-1)
+
+    q = scatter("unknown" if problem.unknowns.linked else "displacement")
+    if problem.unknowns.n_control:
+        control = arrays.get("control")
+        control = control if problem.comm is None else problem.comm.bcast(control)
+        if len(problem.q) > len(q):  # this rank owns the control nodes
+            q = np.concatenate([q, np.asarray(control)])
+    problem.restore(q, float(meta["time"]))
+    problem.unbalanced, problem.steps = scatter("out_of_balance_force"), int(meta["step"])
+    for k, solid in enumerate(problem.solids):
+        for name, value in _variables(solid).items():
+            value.copy_(_scatter(problem, solid, value, arrays.get(f"{name}/{k}")))
+    energies.restore(meta["energies"])
+    return int(meta["step"]), float(meta["next_dt"])
+
+
+def _identity(problem: Problem) -> dict[str, Any]:
+    """What a checkpoint and a problem must have in common."""
+    solids = problem.solids
+    return {
+        "mesh": problem.digest,
+        "cells": [solid.block.cell_type for solid in solids],
+        "quadrature": [solid.block.n_quadrature for solid in solids],
+        "states": [
+            {name: kind.__name__ for name, kind in solid.material.state_spec.items()}
+            for solid in solids
+        ],
+        "bodies": [solid.name for solid in solids],
+    }
+
+
+def _variables(solid: SolidTerm) -> dict[str, torch.Tensor]:
+    """State and stress, which is the state's own array where it has one."""
+    return {solid.material.stress: solid.stress, **solid.state}
+
+
+def _numbers(problem: Problem, solid: SolidTerm) -> NDArray[np.int64]:
+    return problem.local.elements[solid.cells][solid.local_elements]
+
+
+def _gather(problem: Problem, solid: SolidTerm, value: torch.Tensor) -> NDArray[Any] | None:
+    """Values `(n, ...)` as (elements, points of each, ...) of all ranks, elements in the order
+    of the mesh file, on rank 0; None elsewhere."""
+    block = solid.block
+    rows = value.reshape(block.n_elements, block.n_quadrature, *value.shape[1:]).cpu().numpy()
+    gathered = gather_rows(problem.comm, rows)
+    numbers = gather_rows(problem.comm, _numbers(problem, solid))
+    return None if gathered is None or numbers is None else gathered[np.argsort(numbers)]
+
+
+def _scatter(
+    problem: Problem, solid: SolidTerm, like: torch.Tensor, values: NDArray[Any] | None
+) -> torch.Tensor:
+    """The inverse of `_gather`, shaped `like` this rank's values."""
+    mine = _numbers(problem, solid)
+    numbers = gather_rows(problem.comm, mine)
+    rows = None
+    if values is not None and numbers is not None:
+        rows = values[np.searchsorted(np.sort(numbers), numbers)]
+    received = np.ascontiguousarray(scatter_rows(problem.comm, rows, len(mine)))
+    return torch.as_tensor(received).reshape(like.shape)
