@@ -71,7 +71,9 @@ def main() -> None:
             right.plot(
                 [order * n for n, _ in rows], [lift for _, lift in rows], mark + "-", label=name
             )
-        right.set(xscale="log", xlabel="rows of nodes less one", ylabel="lift of the corner in mm")
+        right.set(
+            xscale="log", xlabel="spacings of nodes a side", ylabel="lift of the corner in mm"
+        )
         right.set(ylim=(0, None))
         right.set_xticks([4, 8, 16, 32, 48], ["4", "8", "16", "32", "48"])
         right.minorticks_off()

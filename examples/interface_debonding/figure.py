@@ -61,8 +61,8 @@ def theory(opening: Array, soft: float) -> Array:
 def separations(number: int) -> tuple[Array, Array]:
     """Place and separation of the node pairs of the bond."""
     field = meshio.read(RESULTS / f"cantilever_{number:04d}.vtu")
-    nodes = np.flatnonzero((field.points[:, 1] == 0) & (field.points[:, 0] >= CRACK))
-    nodes = nodes[np.argsort(field.points[nodes, 0], kind="stable")].reshape(-1, 2)
+    bond = np.flatnonzero((field.points[:, 1] == 0) & (field.points[:, 0] >= CRACK))
+    nodes = bond[np.argsort(field.points[bond, 0], kind="stable")].reshape(-1, 2)
     moved = field.point_data["displacement"][nodes, 1]
     return field.points[nodes[:, 0], 0], moved.max(axis=1) - moved.min(axis=1)
 
@@ -98,15 +98,15 @@ def draw(opening: Array, load: Array) -> None:
         drawn.set_array(field.cell_data["stress"][0][:, 0])
         drawn.set(cmap="coolwarm")
         left.autoscale_view()
-        left.set(aspect="equal", xlabel="x in mm", ylabel="y in mm", title="opened by 5 mm")
+        left.set(aspect=5, xlabel="x in mm", ylabel="y in mm", title="opened by 5 mm (height × 5)")
         left.grid(False)
-        page.colorbar(drawn, ax=left, label="stress along the beam in MPa", orientation="horizontal")
+        page.colorbar(drawn, ax=left, label="stress along the beam in MPa", shrink=0.7)
         right.plot(opening, load, label="finite elements")
         at = np.linspace(0, 5, 300)
         right.plot(at, theory(at, 1 / WAVE), "k--", lw=1, label="beam on elastic foundation")
         right.plot(at, theory(at, 0.0), "k:", lw=1, label="plain beam")
-        right.set(xlabel="opening in mm", ylabel="load in N/mm")
-        right.legend()
+        right.set(xlabel="opening in mm", ylabel="load in N/mm", ylim=(0, 15.5))
+        right.legend(loc="upper right")
 
 
 if __name__ == "__main__":

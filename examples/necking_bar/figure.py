@@ -35,8 +35,8 @@ def run(n: int) -> Path:
     folder = HERE / f"results/bar_{n}"
     if not (folder / "bar.png").exists():
         mesh = f"Meshes/bar/file={ROOT}/meshes/necking_bar_{n}.msh"
-        command = [sys.executable, "-m", "neml2fe", "run", HERE / "bar.i", "-q", "-o", folder]
-        subprocess.run([*command, "--set", mesh], check=True)
+        command = [sys.executable, "-m", "neml2fe", "run", str(HERE / "bar.i"), "-q"]
+        subprocess.run([*command, "-o", str(folder), "--set", mesh], check=True)
     return folder
 
 
@@ -65,10 +65,10 @@ def bridgman(folder: Path, number: int, load: float) -> tuple[float, float, floa
     and by Bridgman's formula."""
     field = meshio.read(folder / f"bar_{number:04d}.vtu")
     x = field.points + field.point_data["displacement"]
-    levels, row = np.unique(np.round(field.points[:, 1], 9), return_inverse=True)
-    surface = [np.flatnonzero(row == k)[-1] for k in range(len(levels))]
-    assert all(field.points[node, 0] == field.points[row == k, 0].max() for k, node in enumerate(surface))
-    r, y = x[surface, :2].T
+    # Nodes with the largest radius of each row, from the neck upward.
+    order = np.lexsort((field.points[:, 0], np.round(field.points[:, 1], 9)))
+    last = np.append(np.diff(np.round(field.points[order, 1], 9)) > 0, True)
+    r, y = x[order[last], :2].T
     near = y < 0.6 * r[0]
     _, curvature, neck = np.polyfit(y[near] ** 2, r[near], 2)
     ratio = 2 * curvature * neck

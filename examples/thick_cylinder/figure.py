@@ -105,7 +105,9 @@ def draw(table: dict[str, Array], profiles: dict[float, Any]) -> None:
         for time, colour, what in ((4.0, "C0", "start-up"), (596.0, "C1", "end of service"),
                                    (600.0, "C2", "shut down")):  # fmt: skip
             found = profiles[time]
-            right.plot(found["r"], found["hoop"], "o", ms=4, color=colour, label=f"{time:g} h: {what}")
+            right.plot(
+                found["r"], found["hoop"], "o", ms=4, color=colour, label=f"{time:g} h: {what}"
+            )
         right.plot(r, elastic(r)["hoop"], color="C0", lw=1, label="Lamé and Timoshenko")
         right.plot(r, stationary(r)[0]["hoop"], color="C1", lw=1, label="stationary creep")
         right.set(xlabel="radius in mm", ylabel="hoop stress in MPa")

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import meshio
 import numpy as np
 import pytest
 import torch
 
 from neml2fe import io
+from neml2fe.fem.mesh.polycrystal import random_orientations, voronoi_box
+from neml2fe.input import load_input
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,6 +145,104 @@ def test_perforated_plate_example_on_two_ranks(tmp_path: Path) -> None:
     np.testing.assert_allclose(one["top_reaction"], two["top_reaction"], rtol=1e-9, atol=1e-8)
 
 
+def figure_of(example: str) -> dict[str, Any]:
+    """The closed forms that the script of the example's figure compares with."""
+    return runpy.run_path(str(ROOT / f"examples/{example}/figure.py"))
+
+
+def test_cooks_membrane_example(tmp_path: Path) -> None:
+    """On 4 x 4 elements, those with B-bar bend, the ordinary ones lock; neither is too soft."""
+    lift = {}
+    for bbar in ("true", "false"):
+        sets = [
+            f"Meshes/membrane/file={ROOT}/meshes/cooks_membrane_quad_4.msh",
+            f"Bodies/panel/volumetric_locking_correction={bbar}",
+        ]
+        deck = load_input(ROOT / "examples/cooks_membrane/cook.i", sets)
+        deck.get("Drivers", "cook").run(tmp_path / bbar, quiet=True)
+        rows = io.read_table(tmp_path / bbar / "cook.csv")
+        assert rows["shear_y_force"][-1] == pytest.approx(1.8, rel=1e-12)
+        assert rows["clamp_y_reaction"][-1] == pytest.approx(-1.8, rel=1e-9)
+        lift[bbar] = rows["corner"][-1]
+    assert 1.3 * lift["false"] < lift["true"] < 2.2
+
+
+def test_necking_bar_example(tmp_path: Path) -> None:
+    """The load has its maximum between those of even bars of the least and of the full radius,
+    and the neck is then thinner than an even bar."""
+    neml2fe(
+        "run", ROOT / "examples/necking_bar/bar.i", "-o", tmp_path,
+        "--set", "Meshes/bar/file=meshes/necking_bar_5.msh",
+        "--set", "Drivers/bar/end_time=0.55", "--set", "Drivers/bar/output_times=0.55",
+        "--set", "Drivers/bar/dt_max=0.05",
+    )  # fmt: skip
+    rows = io.read_table(tmp_path / "bar.csv")
+    load = rows["pull_reaction"] / 1e3
+    space = figure_of("necking_bar")
+    even = space["considere"]()[1]
+    assert 0.982**2 * even < load.max() < even
+    assert load[-1] < 0.995 * load.max()
+    ratio = space["neck_ratio"](rows)[-1]
+    assert 0.8 < ratio < 0.97 * (1 + 2 * 3.3 / space["LENGTH"]) ** -0.5
+    assert abs(rows["energy_balance"][-1]) < 1e-9
+
+
+def test_thick_cylinder_example(tmp_path: Path) -> None:
+    """Stresses after the start-up are elastic; then those at the bore grow by creep."""
+    deck = ROOT / "examples/thick_cylinder/pipe.i"
+    neml2fe(
+        "run", deck, "-o", tmp_path,
+        "--set", "Drivers/pipe/end_time=60", "--set", "Drivers/pipe/output_times='4 60'",
+    )  # fmt: skip
+    rows = io.read_table(tmp_path / "pipe.csv")
+    started = rows["time"] == 4.0
+    space = figure_of("thick_cylinder")
+    exact = space["elastic"](np.array([50.0]))["hoop"][0]
+    crept = space["stationary"](np.array([50.0]))[0]["hoop"][0]
+    assert rows["hoop"][started][0] == pytest.approx(exact, abs=0.5)
+    assert exact < rows["hoop"][started][0] + 0.5 < rows["hoop"][-1] < crept + 0.5
+    assert rows["middle_reaction"][-1] == pytest.approx(-40.0 * np.pi * 50**2, rel=1e-8)
+
+
+def test_polycrystal_example(tmp_path: Path) -> None:
+    """Twelve grains are free of lateral stress, about as stiff as many (to within a tenth beyond
+    Reuss and Voigt), and then flow between Sachs and Taylor."""
+    mesh = voronoi_box(12, (4, 4, 4), (1.0, 1.0, 1.0), seed=1)
+    orientation = random_orientations(12, seed=2)[mesh.cell_data["grain"][0] - 1]
+    small = tmp_path / "grains.vtu"
+    meshio.Mesh(mesh.points, list(mesh.cells), cell_data={"orientation": [orientation]}).write(
+        small
+    )
+    neml2fe(
+        "run", ROOT / "examples/polycrystal/polycrystal.i", "-o", tmp_path,
+        "--set", f"Meshes/grains/file={small}",
+        "--set", "Drivers/polycrystal/end_time=4", "--set", "Drivers/polycrystal/output_times=4",
+    )  # fmt: skip
+    rows = io.read_table(tmp_path / "polycrystal.csv")
+    stress, space = rows["cell_stress_zz"], figure_of("polycrystal")
+    for component in ("xx", "yy", "yz", "xz", "xy"):
+        assert np.abs(rows[f"cell_stress_{component}"]).max() < 1e-4
+    low, high = space["young_bounds"]()
+    assert 0.9 * low < stress[1] / rows["cell_strain_zz"][1] / 1e3 < 1.1 * high
+    assert space["SACHS"] * 40 < stress[-1] < space["TAYLOR"] * 50
+
+
+def test_interface_debonding_example(tmp_path: Path) -> None:
+    """While the crack grows, the load is that of beams on an elastic foundation."""
+    neml2fe(
+        "run", ROOT / "examples/interface_debonding/cantilever.i", "-o", tmp_path,
+        "--set", "Drivers/cantilever/end_time=0.6", "--set", "Drivers/cantilever/dt_max=0.04",
+        "--set", "Drivers/cantilever/output_times=0.6",
+    )  # fmt: skip
+    rows = io.read_table(tmp_path / "cantilever.csv")
+    space = figure_of("interface_debonding")
+    opening, load = 2 * rows["up_displacement"], rows["up_reaction"]
+    expected = space["theory"](opening, 1 / space["WAVE"])
+    assert load[1] == pytest.approx(expected[1], rel=0.03)
+    assert np.allclose(load[opening > 2.5], expected[opening > 2.5], rtol=0.01)
+    assert np.count_nonzero(opening > 2.5) > 2
+
+
 def test_every_example_is_tested() -> None:
     """A new example deck must come with a test here."""
     decks = {
@@ -157,6 +260,11 @@ def test_every_example_is_tested() -> None:
         "material_point/finite_strain_plasticity.i",
         "material_point/finite_strain_rubber.i",
         "perforated_plate/plate.i",
+        "cooks_membrane/cook.i",
+        "necking_bar/bar.i",
+        "thick_cylinder/pipe.i",
+        "polycrystal/polycrystal.i",
+        "interface_debonding/cantilever.i",
         "calibration_quick/fit.i",  # tests/e2e/test_calibrate.py
         "calibration/model.i",  # tests/e2e/test_example_*.py
         "calibration/deterministic.i",

@@ -19,8 +19,8 @@ import neml2fe
 from neml2fe.errors import Error
 from neml2fe.fem.collective import gather_rows
 from neml2fe.fem.conditions.conditions import BodyForce, Condition, Dirichlet, Pressure, Traction
-from neml2fe.fem.mesh.distribution import gather_elements, gather_nodes
 from neml2fe.fem.conditions.functions import PiecewiseLinear
+from neml2fe.fem.mesh.distribution import gather_elements, gather_nodes
 from neml2fe.fem.mesh.generate import box, rectangle
 from neml2fe.fem.mesh.mesh import CellBlock, Mesh
 from neml2fe.fem.problem import Problem

@@ -17,6 +17,9 @@ from neml2fe.fem.mesh.generate import box, rectangle
 from neml2fe.fem.mesh.interfaces import split_regions
 from neml2fe.fem.mesh.mesh import Mesh
 from neml2fe.fem.problem import Problem
+from neml2fe.fem.results.recorder import Recorder
+from neml2fe.fem.simulation import simulate
+from neml2fe.fem.stepping import TimeStepping
 from neml2fe.fem.terms.cohesive import CohesiveTerm
 from neml2fe.material import Material
 
@@ -190,3 +193,30 @@ def test_wrong_interfaces_are_refused(case: str) -> None:
     condition = CohesiveInterface(name, material(law), rule)
     with pytest.raises(kind, match=message):
         Problem(halves(rectangle(2, 2, "quad")), material("elastic"), [condition])
+
+
+def test_a_restart_knows_the_damage(tmp_path: Path) -> None:
+    """Onset is passed before the checkpoint: what follows is the same, bit by bit."""
+
+    def part() -> Problem:
+        return parted(halves(rectangle(2, 2, "quad")), "y")
+
+    whole = part()
+    steps = TimeStepping(end=0.01, dt=0.005)
+    simulate(whole, steps, Recorder(whole, tmp_path, "glue"), quiet=True)
+    resumed = part()
+    recorder = Recorder(resumed, tmp_path, "glue")
+    simulate(
+        resumed,
+        TimeStepping(end=0.02, dt=0.005),
+        recorder,
+        resume=recorder.checkpoint_path,
+        quiet=True,
+    )
+    simulate(whole, TimeStepping(end=0.02, dt=0.005), quiet=True)
+    assert resumed.time == whole.time == 0.02
+    assert np.array_equal(resumed.u, whole.u)
+    terms = [next(t for t in p.terms if isinstance(t, CohesiveTerm)) for p in (whole, resumed)]
+    assert 0.0 < terms[0].state["damage"].min() < 1.0
+    assert torch.equal(terms[0].state["damage"], terms[1].state["damage"])
+    assert torch.equal(terms[0].traction, terms[1].traction)

@@ -102,8 +102,8 @@ def test_unloaded_body_can_be_held(deck: str) -> None:
 
 
 def snapshot(problem: Problem) -> tuple[object, ...]:
-    fields = [{n: v.clone() for n, v in block.items()} for block in problem.point_fields()]
-    states = [{n: v.clone() for n, v in block.items()} for block in (s.state for s in problem.solids)]
+    fields = [{n: v.clone() for n, v in part.items()} for part in problem.point_fields()]
+    states = [{n: v.clone() for n, v in solid.state.items()} for solid in problem.solids]
     return problem.time, problem.u.copy(), problem.load_row(), states, fields
 
 

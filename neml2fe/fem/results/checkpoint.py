@@ -14,9 +14,10 @@ from neml2fe import io
 from neml2fe.errors import OutputError
 from neml2fe.fem.collective import collectively, gather_rows, scatter_rows
 from neml2fe.fem.mesh.distribution import gather_nodes, scatter_nodes
+from neml2fe.fem.mesh.elements import Index
 from neml2fe.fem.problem import Problem
 from neml2fe.fem.results.energies import Energies
-from neml2fe.fem.terms.solid import SolidTerm
+from neml2fe.fem.terms.term import History
 
 Path = str | os.PathLike[str]
 
@@ -38,9 +39,9 @@ def save(path: Path, problem: Problem, step: int, next_dt: float, energies: Ener
     }
     if problem.unknowns.linked:
         arrays |= {"unknown": gather(problem.q), "control": problem.unknowns.controls(problem.q)}
-    for k, solid in enumerate(problem.solids):
-        for name, value in _variables(solid).items():
-            arrays[f"{name}/{k}"] = _gather(problem, solid, value)
+    for k, history in enumerate(_histories(problem)):
+        for name, value in history.variables.items():
+            arrays[f"{name}/{k}"] = _gather(problem, history.numbers, value)
     meta = {
         **_identity(problem),
         "time": problem.time,
@@ -87,9 +88,9 @@ def restore(path: Path, problem: Problem, energies: Energies) -> tuple[int, floa
             q = np.concatenate([q, np.asarray(control)])
     problem.restore(q, float(meta["time"]))
     problem.unbalanced, problem.steps = scatter("out_of_balance_force"), int(meta["step"])
-    for k, solid in enumerate(problem.solids):
-        for name, value in _variables(solid).items():
-            value.copy_(_scatter(problem, solid, value, arrays.get(f"{name}/{k}")))
+    for k, history in enumerate(_histories(problem)):
+        for name, value in history.variables.items():
+            value.copy_(_scatter(problem, history.numbers, value, arrays.get(f"{name}/{k}")))
     energies.restore(meta["energies"])
     return int(meta["step"]), float(meta["next_dt"])
 
@@ -106,33 +107,32 @@ def _identity(problem: Problem) -> dict[str, Any]:
             for solid in solids
         ],
         "bodies": [solid.name for solid in solids],
+        "history": [sorted(history.variables) for history in _histories(problem)],
     }
 
 
-def _variables(solid: SolidTerm) -> dict[str, torch.Tensor]:
-    """State and stress, which is the state's own array where it has one."""
-    return {solid.material.stress: solid.stress, **solid.state}
+def _histories(problem: Problem) -> list[History]:
+    found = (term.history(problem.local) for term in problem.terms)
+    return [history for history in found if history is not None]
 
 
-def _numbers(problem: Problem, solid: SolidTerm) -> NDArray[np.int64]:
-    return problem.local.elements[solid.cells][solid.local_elements]
-
-
-def _gather(problem: Problem, solid: SolidTerm, value: torch.Tensor) -> NDArray[Any] | None:
+def _gather(problem: Problem, mine: Index, value: torch.Tensor) -> NDArray[Any] | None:
     """Values `(n, ...)` as (elements, points of each, ...) of all ranks, elements in the order
     of the mesh file, on rank 0; None elsewhere."""
-    block = solid.block
-    rows = value.reshape(block.n_elements, block.n_quadrature, *value.shape[1:]).cpu().numpy()
+    points = len(value) // max(len(mine), 1)
+    rows = value.reshape(len(mine), points, *value.shape[1:]).cpu().numpy()
+    if problem.comm is not None:  # a rank without elements knows no number of points
+        points = problem.algebra.allreduce(points, "max")
+        rows = rows.reshape(len(mine), points, *value.shape[1:])
     gathered = gather_rows(problem.comm, rows)
-    numbers = gather_rows(problem.comm, _numbers(problem, solid))
+    numbers = gather_rows(problem.comm, mine)
     return None if gathered is None or numbers is None else gathered[np.argsort(numbers)]
 
 
 def _scatter(
-    problem: Problem, solid: SolidTerm, like: torch.Tensor, values: NDArray[Any] | None
+    problem: Problem, mine: Index, like: torch.Tensor, values: NDArray[Any] | None
 ) -> torch.Tensor:
     """The inverse of `_gather`, shaped `like` this rank's values."""
-    mine = _numbers(problem, solid)
     numbers = gather_rows(problem.comm, mine)
     rows = None
     if values is not None and numbers is not None:

@@ -52,7 +52,8 @@ class Energies:
     - `other_energy`, where there are such: taken up by interfaces, springs and loads that follow
       the body (negative where these do work on it).
     - `stored_energy`, where every material has one (see `StoredEnergy`): the elastic energy.
-    - `dissipated_energy` = internal - stored; what hardening stores counts as dissipated.
+    - `dissipated_energy` = internal - stored; what hardening stores counts as dissipated, and
+      so does the work of stresses on thermal strains.
     - `energy_balance` = (internal + other - external) / the largest of the three: round-off and
       the forces that Newton's method left out of balance. Where rigid bodies turn, the
       trapezoidal rule for their moments adds an error of second order in the step.

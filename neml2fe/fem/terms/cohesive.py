@@ -14,9 +14,9 @@ from neml2fe.fem.conditions.conditions import CohesiveInterface
 from neml2fe.fem.conditions.functions import TimeFunction, value_at
 from neml2fe.fem.integrals.matrix import LocalMatrix
 from neml2fe.fem.mesh.distribution import LocalMesh
-from neml2fe.fem.mesh.elements import ReferenceElement, jacobians, reference_element
+from neml2fe.fem.mesh.elements import Index, ReferenceElement, jacobians, reference_element
 from neml2fe.fem.mesh.facets import CellBlock
-from neml2fe.fem.terms.term import Term
+from neml2fe.fem.terms.term import History, Term
 from neml2fe.material import State, current_name
 from neml2fe.types import Vec
 
@@ -32,6 +32,7 @@ class CohesiveTerm(Term):
 
     - `state`: by name `(n, *base)`; `traction` `(n, 3)`, both of the end of the last step, with
       points facet by facet.
+    - `numbers` `(f,)`: numbers of the pairs in the whole interface.
     - `positions` `(n, dim)`, `areas` `(n,)` of the points.
     """
 
@@ -39,11 +40,13 @@ class CohesiveTerm(Term):
         self,
         condition: CohesiveInterface,
         cells: CellBlock,
+        numbers: Index,
         points: torch.Tensor,
         axisymmetric: bool,
         time: float,
     ) -> None:
         self.name, self.material = condition.name, condition.material
+        self._numbers = numbers
         self._given: Mapping[str, TimeFunction] = condition.fields
         self.connectivity = (cells.connectivity,)
         self._nodes = torch.as_tensor(cells.connectivity, device=points.device)
@@ -120,6 +123,9 @@ class CohesiveTerm(Term):
     def accept(self) -> None:
         self.state, self.traction = self._trial, self._trial_traction
 
+    def history(self, local: LocalMesh) -> History:
+        return History(self._numbers, {"traction": self.traction, **self.state})
+
     def resultant(self, u: torch.Tensor, time: float) -> dict[str, float]:
         """This rank's part of the total normal and tangential tractions over the interface."""
         total = (self.areas[:, None] * self.traction).sum(0).tolist()
@@ -190,6 +196,10 @@ def cohesive_terms(
             f"given are {sorted(condition.fields)}"
         )
     return [
-        CohesiveTerm(condition, cells, points, axisymmetric, time)
-        for cells in local.interfaces[condition.interface]
+        CohesiveTerm(condition, cells, numbers, points, axisymmetric, time)
+        for cells, numbers in zip(
+            local.interfaces[condition.interface],
+            local.interface_numbers[condition.interface],
+            strict=True,
+        )
     ]

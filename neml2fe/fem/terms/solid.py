@@ -15,7 +15,7 @@ from neml2fe.fem.integrals.block import ElementBlock
 from neml2fe.fem.integrals.matrix import LocalMatrix
 from neml2fe.fem.mesh.distribution import LocalMesh
 from neml2fe.fem.mesh.elements import Index
-from neml2fe.fem.terms.term import Term
+from neml2fe.fem.terms.term import History, Term
 from neml2fe.material import PointMaterial, Spec, State, current_name
 
 
@@ -123,6 +123,10 @@ class SolidTerm(Term):
     def accept(self) -> None:
         self.state, self._trial = self._trial, self.state
         self.stress, self._trial_stress = self._trial_stress, self.stress
+
+    def history(self, local: LocalMesh) -> History:
+        numbers = local.elements[self.cells][self.local_elements]
+        return History(numbers, {self.material.stress: self.stress, **self.state})
 
     def point_fields(self, u: torch.Tensor) -> State:
         """Strain at local displacements `u`, stress and every state variable at the points,

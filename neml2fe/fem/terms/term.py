@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from neml2fe.fem.integrals.matrix import LocalMatrix
+from neml2fe.fem.mesh.distribution import LocalMesh
 
 Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class History:
+    """What a restart needs of a term, to be written into in place.
+
+    numbers: (n,) original numbers of the term's elements or facets, among all of their type.
+    variables: by name, `(n * points of each, ...)`.
+    """
+
+    numbers: Index
+    variables: dict[str, torch.Tensor]
 
 
 class Term(ABC):
@@ -43,6 +57,10 @@ class Term(ABC):
 
     def accept(self) -> None:  # noqa: B027 - terms without history have nothing to do
         """The last update was the step."""
+
+    def history(self, local: LocalMesh) -> History | None:
+        """State and stress of the term at the end of the last step, if it has any."""
+        return None
 
     def resultant(self, u: torch.Tensor, time: float) -> dict[str, float]:
         """This rank's part of what the load table says of the term: total forces on the body by
