@@ -34,9 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     given.petsc = petsc
-    comm = None
+    comm = ending = None
     try:
         comm = communicator()
+        # Other ranks may be inside of an operation on `comm` when this one fails.
+        ending = None if comm is None else comm.Dup()
         warnings.showwarning = functools.partial(_warn, comm)
         code: int = given.action(given, comm)
         sys.stdout.flush()
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         elif not isinstance(error, Error):
             error = Error(f"unexpected {type(error).__name__}: {error} (--traceback shows where)")
-        return _end(error, comm)
+        return _end(error, ending)
 
 
 def _split(words: list[str]) -> tuple[list[str], str]:
@@ -258,7 +260,7 @@ def _warn(comm: Any, message: Warning | str, *_: Any) -> None:
 
 def _end(error: Exception, comm: Any) -> int:
     """Print one message and end on all ranks. An error that all ranks share is printed by
-    rank 0; one that struck this rank alone stops the others."""
+    rank 0; one that struck this rank alone stops the others. `comm` serves no other purpose."""
     code = getattr(error, "exit_code", 2)
     if comm is None or _all_failed(comm):
         if comm is None or comm.rank == 0:
@@ -270,11 +272,14 @@ def _end(error: Exception, comm: Any) -> int:
 
 
 def _all_failed(comm: Any) -> bool:
-    """Whether every rank arrives here within a few seconds."""
-    request = comm.Ibarrier()
+    """Whether every rank arrives here within a few seconds; not so where MPI cannot tell."""
     until = time.monotonic() + _PATIENCE
-    while not request.Test():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.01)
+    try:
+        request = comm.Ibarrier()
+        while not request.Test():
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.01)
+    except Exception:
+        return False
     return True

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neml2fe.errors import InputError, suggest
+from neml2fe.fem.collective import collectively
 from neml2fe.fem.conditions.fields import FieldLike
-from neml2fe.fem.conditions.functions import TimeFunction
 from neml2fe.fem.mesh.distribution import LocalMesh
 from neml2fe.fem.mesh.elements import Index
 from neml2fe.material import PointMaterial
@@ -35,7 +35,7 @@ class Body:
     initial_state: Mapping[str, FieldLike] = field(default_factory=dict)
     volumetric_locking_correction: bool = False
     quadrature_degree: int | None = None
-    density: TimeFunction | None = None
+    density: float | None = None
     label: str = ""
 
     @property
@@ -44,10 +44,15 @@ class Body:
 
 
 def elements_of(bodies: Sequence[Body], local: LocalMesh) -> list[list[Index]]:
-    """For each body, this rank's elements of each block of cells. Raises `InputError` unless
-    every element of the rank is in exactly one body."""
+    """For each body, this rank's elements of each block of cells. Collective. Raises `InputError`
+    unless every element of the mesh is in exactly one body."""
+    found = collectively(local.comm, lambda: _found(bodies, local), every_rank=True)
+    _check_cover(bodies, found, local)
+    return found
+
+
+def _found(bodies: Sequence[Body], local: LocalMesh) -> list[list[Index]]:
     found = []
-    counts = [np.zeros(len(block.connectivity), dtype=np.int64) for block in local.cells]
     for body in bodies:
         if not body.regions:
             mine = [np.arange(len(block.connectivity)) for block in local.cells]
@@ -62,15 +67,33 @@ def elements_of(bodies: Sequence[Body], local: LocalMesh) -> list[list[Index]]:
                 np.unique(np.concatenate([local.regions[r][k] for r in body.regions]))
                 for k in range(len(local.cells))
             ]
-        for count, elements in zip(counts, mine, strict=True):
-            count[elements] += 1
         found.append(mine)
-    for block, count, numbers in zip(local.cells, counts, local.elements, strict=True):
-        for wrong, what in ((count == 0, "no body"), (count > 1, "more than one body")):
-            if wrong.any():
-                first = numbers[np.flatnonzero(wrong)[0]]
-                raise InputError(
-                    f"{int(wrong.sum())} {block.cell_type} elements (the first: {first}) are in "
-                    f"{what}; the regions of the mesh are {', '.join(local.regions) or 'none'}"
-                )
     return found
+
+
+def _check_cover(
+    bodies: Sequence[Body], found: Sequence[Sequence[Index]], local: LocalMesh
+) -> None:
+    """Raises `InputError`, with the count over all ranks, unless bodies cover the mesh once."""
+    for k, (block, numbers) in enumerate(zip(local.cells, local.elements, strict=True)):
+        inside = np.zeros((len(bodies), len(numbers)), dtype=bool)
+        for of_body, elements in zip(inside, found, strict=True):
+            of_body[elements[k]] = True
+        for wrong in (inside.sum(0) == 0, inside.sum(0) > 1):
+            mine = numbers[wrong], np.flatnonzero(inside[:, wrong].any(1))
+            ranks = [mine] if local.comm is None else local.comm.allgather(mine)
+            every = np.concatenate([those for those, _ in ranks])
+            if not len(every):
+                continue
+            which = f"{len(every)} {block.cell_type} elements (the first: {every.min()})"
+            sharing = sorted({int(b) for _, some in ranks for b in some})
+            if sharing:
+                names = " and ".join(f"body '{bodies[b].name}'" for b in sharing)
+                message = f"{names} overlap: {which} are in more than one"
+            else:
+                names = ", ".join(f"'{body.name}'" for body in bodies)
+                message = f"{which} are in none of the bodies {names}"
+            raise InputError(
+                f"{message}; the regions of the mesh are {', '.join(local.regions) or 'none'}, "
+                "and a body without regions is the whole mesh"
+            )

@@ -50,11 +50,14 @@ def homogenised_stress(problem: Problem, cell: str = "") -> Array:
 def homogenised_tangent(problem: Problem, cell: str = "") -> Array:
     """The derivative of `homogenised_stress` by the mean strain with the consistent tangents of
     the last step: `(6, 6)` or, in the plane, `(3, 3)`; finite strain `(dim, dim, dim, dim)`,
-    dP_iJ / dF_kL. Collective. Raises `InputError` before the first step, `ConvergenceError` when
-    a linear solve fails."""
+    dP_iJ / dF_kL. Collective. Raises `InputError` where the last thing that happened was not a
+    step that succeeded, `ConvergenceError` when a linear solve fails."""
     strain, pairs = _cell(problem, cell)
-    if not problem.steps:
-        raise InputError("the homogenised tangent needs a step to have been taken")
+    if not problem.holds_tangent:
+        raise InputError(
+            "the homogenised tangent is that of the step just taken: there was none, or another "
+            "one was tried since"
+        )
     unknowns, algebra = problem.unknowns, problem.algebra
     components = list(strain.components.values())
     if not strain.finite:

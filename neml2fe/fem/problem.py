@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neml2fe.errors import InputError
+from neml2fe.errors import ConvergenceError, Error, InputError
 from neml2fe.fem.algebra import Algebra, Tolerances, make_algebra, petsc_available
 from neml2fe.fem.body import Body
 from neml2fe.fem.collective import collectively
@@ -158,6 +158,11 @@ class Problem:
         self.unbalanced: Array = np.zeros(local.n_owned * local.dim)
         self.steps = 0
         self._evaluated_at: Array | None = None
+        # A deformation gradient carries the round-off of its 1, whatever the displacements are.
+        self._least_motion = (
+            self._element_size() * math.sqrt(self.n_dofs) if measure.finite else 0.0
+        )
+        self.holds_tangent = False  # `equations.matrix` is that of the last step
         self._linear = True  # the linear estimate has been the answer so far
 
     def _make_algebra(self, backend: str, options: Mapping[str, str | None] | None) -> Algebra:
@@ -169,6 +174,16 @@ class Problem:
             # Newton's method with backtracking and 156 without (examples/interface_debonding).
             options = {"snes_linesearch_type": "basic", **(options or {})}
         return make_algebra(self.unknowns.layout, backend, options, tolerances=tolerances)
+
+    def _element_size(self) -> float:
+        """A length: the mean area or volume of elements, to the power 1 / dim. Collective."""
+        areas = [
+            float((block.weights @ torch.linalg.det(block.jacobians(part)).T).sum())
+            for block in (solid.block for solid in self.solids)
+            for part in block.parts()
+        ]
+        total = self.algebra.allreduce(math.fsum(areas))
+        return float(total / sum(self.local.n_elements)) ** (1.0 / self.local.dim)
 
     @property
     def n_dofs(self) -> int:
@@ -206,6 +221,7 @@ class Problem:
         prescribed ones through the tangent, so that no element next to the boundary takes
         them alone; the rest is Newton's method.
         """
+        self.holds_tangent = False
         dt = time - self.time
         if not 0.0 < dt < math.inf:
             raise InputError(f"a step must go forward: from time {self.time:g} to {time:g}")
@@ -222,7 +238,7 @@ class Problem:
 
         def residual(x: Array) -> Array:
             nonlocal unbalanced
-            internal = equations.evaluate(x, time, dt)
+            internal = self._evaluate(x, time, dt)
             self._evaluated_at = x.copy()
             unbalanced = internal - external
             r = np.where(fixed, 0.0, self.unknowns.reduced(unbalanced) - control)
@@ -241,7 +257,7 @@ class Problem:
                 equations.set_matrix(unbalanced)
             self._evaluated_at = None  # the matrix has lost its removed entries
 
-        noise = ROUND_OFF * equations.diagonal * algebra.norm(start)
+        noise = ROUND_OFF * equations.diagonal * max(algebra.norm(start), self._least_motion)
         atol = max(self.tolerance * scale, noise, 1e-300)
         with self.stopwatch("Newton"):
             result = algebra.solve_nonlinear(residual, jacobian, start, monitor, atol)
@@ -265,6 +281,7 @@ class Problem:
         for term in self.terms:
             term.accept()
         self.steps += 1
+        self.holds_tangent = True
         self._linear = result.iterations == 0
         return StepResult(
             True, result.reason, result.iterations, result.residual_norms, result.linear_iterations
@@ -276,7 +293,7 @@ class Problem:
         """Unknowns after one linear step to the new conditions, and the force scale."""
         algebra, equations, unknowns = self.algebra, self.equations, self.unknowns
         fixed = equations.fixed
-        internal = equations.evaluate(self.q, time, dt)
+        internal = self._evaluate(self.q, time, dt)
         self._evaluated_at = None
         failed = algebra.allreduce(equations.failed)
         if failed:
@@ -295,6 +312,20 @@ class Problem:
         # Forces of the linear estimate, also where a single one of the three is zero.
         scale = max(algebra.norm(held), algebra.norm(given), algebra.norm(push))
         return prescribed + step, scale, None
+
+    def _evaluate(self, q: Array, time: float, dt: float) -> Array:
+        """Internal forces. Where a value cannot be right on one rank, all raise its error."""
+        try:
+            return self.equations.evaluate(q, time, dt)
+        except Exception as failure:  # on every rank: its own, or that another has failed
+            error = failure
+
+            def own() -> None:
+                if isinstance(error, Error) and not isinstance(error, ConvergenceError):
+                    raise error
+
+            collectively(self.comm, own, every_rank=True)
+            raise
 
     def _predictor_rtol(self) -> float:
         """Accuracy of the linear estimate: high while it is the answer, as in elasticity."""

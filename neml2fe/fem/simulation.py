@@ -13,6 +13,7 @@ from typing import Any
 
 from neml2fe import io
 from neml2fe.errors import ConvergenceError, Error, InputError
+from neml2fe.fem.algebra.interface import SINGULAR
 from neml2fe.fem.conditions.conditions import functions_of
 from neml2fe.fem.conditions.functions import breakpoints
 from neml2fe.fem.local_error import LocalError
@@ -54,19 +55,22 @@ def simulate(
 
     Steps end at the breakpoints of the functions of conditions and fields as well. `resume`
     is a checkpoint to continue from (needs a `recorder`). Raises `ConvergenceError` when the
-    smallest step fails, `InputError` when a function of time gives no finite number; the
-    files then hold everything up to the last good step.
+    smallest step fails, or the matrix is singular before anything has happened, `InputError` when
+    a function of time gives no finite number; the files then hold everything up to the last good
+    step. Also raises `InputError` for an end or output times that no step can reach.
     """
     run = Run()
     started = clock.perf_counter()
     step, dt = 0, stepping.dt
+    asked = recorder.output_times if recorder else ()
+    if problem.steps == 0:
+        stepping.check_reach(problem.time, asked, resumed=resume is not None)
     if resume is not None:
         if recorder is None:
             raise InputError("resuming needs a recorder")
         step, dt = recorder.restore(resume)
         dt = stepping.within_limits(dt)
     kinks = sorted({t for f in functions_of_time(problem) for t in breakpoints(f)})
-    asked = recorder.output_times if recorder else ()
     stops = sorted({*stepping.stops, *asked, *kinks})
     stepping = dataclasses.replace(stepping, stops=stops)
     tolerance = stepping.error_tolerance
@@ -94,6 +98,8 @@ def simulate(
                 run.rejected += 1
                 failed += result.failed_points
                 with _closing(table, recorder, step, size, ConvergenceError):
+                    if _hopeless(problem, step, result):
+                        raise ConvergenceError(f"no step can be taken at all: {result.reason}")
                     dt = stepping.after_failure(problem.time, size, result.reason)
                 table.event(f"cutback: dt {size:.3g} -> {dt:.3g}: {result.reason}")
                 if recorder is not None:
@@ -134,6 +140,12 @@ def functions_of_time(problem: Problem) -> list[Any]:
     for body in problem.bodies:
         found += [*body.fields.values(), body.density]
     return [*found, *problem.fields.values()]
+
+
+def _hopeless(problem: Problem, step: int, result: StepResult) -> bool:
+    """Whether the matrix of the initial state is singular, which smaller steps do not change."""
+    virgin = problem.steps == step == 0 and not result.residual_norms
+    return virgin and SINGULAR in result.reason
 
 
 @contextmanager

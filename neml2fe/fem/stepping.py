@@ -46,6 +46,21 @@ class TimeStepping:
         if self.error_tolerance is not None and not 0.0 < self.error_tolerance < 1.0:
             raise InputError("time stepping: error_tolerance must be in (0, 1)")
 
+    def check_reach(self, start: float, outputs: Sequence[float], resumed: bool) -> None:
+        """Raise `InputError` unless a run from `start` gets somewhere, and to all `outputs`. One
+        that is resumed may be at its end already."""
+        if start >= self.end and not resumed:
+            raise InputError(
+                f"time stepping: the run must end after it starts; start_time = {start:g}, "
+                f"end_time = {self.end:g}"
+            )
+        beyond = [t for t in outputs if not start < t <= self.end]
+        if beyond:
+            raise InputError(
+                f"the output times {', '.join(f'{t:g}' for t in beyond)} are outside of the run, "
+                f"after {start:g} and up to {self.end:g}"
+            )
+
     def next_stop(self, time: float) -> float:
         """The next time, after `time`, at which a step must end."""
         tiny = 1e-12 * max(abs(time), abs(self.end))

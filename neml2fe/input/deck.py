@@ -151,8 +151,8 @@ class Block:
 
 
 @contextmanager
-def located(block: Block) -> Iterator[None]:
-    """Give errors raised within the place of `block`, unless they already know better."""
+def located(block: Block | FieldValue) -> Iterator[None]:
+    """Give errors raised within the place of `block` or value, unless they already know better."""
     try:
         yield
     except Error as error:

@@ -15,6 +15,7 @@ import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import torch
@@ -70,6 +71,7 @@ def evaluate(
         torch.set_default_dtype(default)
 
 
+@lru_cache(maxsize=64)  # a function of time is evaluated again and again
 def _parse(expr: str, location: str) -> tuple[ast.Expression | ast.Module, str]:
     source = inspect.cleandoc(expr).strip()
     if not source:

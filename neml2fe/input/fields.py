@@ -31,7 +31,7 @@ def _of_regions(values: Sequence[Array | float], regions: Sequence[str] = ()) ->
     """Without regions, one value for the whole mesh; one array may hold those of all regions."""
     if not regions and len(values) == 1:
         whole = np.asarray(values[0])
-        return NodalField(lambda x: np.broadcast_to(whole, (len(x), *whole.shape)))
+        return NodalField(lambda x: np.broadcast_to(whole, (len(x), *whole.shape)).copy())
     if len(values) == 1 and len(regions) > 1:
         values = list(np.atleast_1d(values[0]))
     if len(values) != len(regions):
@@ -44,12 +44,12 @@ def _random_orientations(grains: int, seed: int) -> Field:
     return ElementField({f"grain_{k}": value for k, value in enumerate(values, 1)})
 
 
-def _csv(csv_file: Path, method: str = "linear") -> Field:
-    return field_from_csv(csv_file, method)
+def _csv(csv_file: Path, method: str = "linear", outside: str = "error") -> Field:
+    return field_from_csv(csv_file, method, outside)
 
 
-def _result(file: Path, variable: str, method: str = "linear") -> Field:
-    return field_from_result(file, variable, method)
+def _result(file: Path, variable: str, method: str = "linear", outside: str = "error") -> Field:
+    return field_from_result(file, variable, method, outside)
 
 
 CALLS: dict[str, Call] = {
@@ -64,5 +64,12 @@ CALLS: dict[str, Call] = {
 
 
 def build_field(source: Input, block: Block) -> Field:
-    field: Field = CALLS[block.require("type").as_str()].build(source, block)
+    """The field of a block. What is wrong with its file gets the place in the deck as well."""
+    try:
+        field: Field = CALLS[block.require("type").as_str()].build(source, block)
+    except InputError as error:
+        file = block.get("csv_file") or block.get("file")
+        if file and ": [" not in error.location:  # of no block, so of the file
+            raise file.error(str(error)) from None
+        raise
     return field

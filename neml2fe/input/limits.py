@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -30,7 +32,8 @@ def _meta(tensor: torch.Tensor) -> torch.Tensor:
 
 
 class SizeGuard(TorchDispatchMode):
-    """Finds the shape of every result on the meta device, before memory is taken for it."""
+    """Finds the size of every result before memory is taken for it: of what works entry by entry
+    from its operands, of other operators by a dry run on the meta device."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +43,11 @@ class SizeGuard(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if self._is_data_dependent(func, args):
+        if torch.Tag.pointwise in func.tags:
+            shapes = [x.shape[::-1] for x in (*args, *kwargs.values()) if hasattr(x, "shape")]
+            # Exact where the shapes fit; where not, the operator says so itself.
+            sizes = [math.prod(map(max, zip_longest(*shapes, fillvalue=1)))]
+        elif self._is_data_dependent(func, args):
             inputs = [x for x in tree_leaves(args) if isinstance(x, torch.Tensor)]
             sizes = [x.numel() * max(1, x.ndim) for x in inputs]
         else:

@@ -17,7 +17,7 @@ from neml2fe.errors import ConvergenceError, InputError, MeshError, ModelError
 from neml2fe.fem.algebra.options_file import bare, read_options
 from neml2fe.fem.collective import collectively
 from neml2fe.input.arguments import Call
-from neml2fe.input.deck import Block, Deck, FieldValue
+from neml2fe.input.deck import Block, Deck, FieldValue, located
 from neml2fe.input.materials import material_of
 from neml2fe.input.meshes import MeshSource
 from neml2fe.input.replay import NAME, override_options, write_replay
@@ -78,7 +78,9 @@ class FiniteElementDriver:
         quiet: bool = False,
     ) -> fem.Run:
         """Carry out the run, writing into `directory`. Collective."""
-        _check_device(self.problem.get("device", "cpu"))
+        block = self.deck.block("Drivers", self.name)
+        with located(block.get("device") or block):
+            _check_device(self.problem.get("device", "cpu"))
         root = comm is None or comm.rank == 0
         mesh = collectively(comm, self.mesh.load if root else lambda: None, every_rank=True)
         with self._placed():
@@ -114,15 +116,35 @@ class FiniteElementDriver:
         try:
             yield
         except (InputError, MeshError, ModelError) as error:
-            for word, section in _SPOKEN.items():
-                named = re.search(rf"\b{word} '([^']+)'", error.message)
-                for block in self.deck.blocks(section):
-                    if named and block.name == named[1]:
-                        mesh = f" (mesh: {error.location})" if error.location else ""
-                        error.message, error.location = error.message + mesh, block.location
-                        raise
+            block = self._spoken_of(error.message)
+            if block:
+                mesh = f" (mesh: {error.location})" if error.location else ""
+                error.message, error.location = error.message + mesh, block.location
             error.location = error.location or self.deck.block("Drivers", self.name).location
             raise
+
+    def _spoken_of(self, message: str) -> Block | FieldValue | None:
+        """What the deck has of the part that a message names first."""
+        for words, section in _SPOKEN.items():
+            for name in re.findall(rf"\b(?:{words}) '([^']+)'", message):
+                for block in self.deck.blocks(section):
+                    if block.name == name:
+                        return block
+        named = re.search(r"(?<!no )(?<!scalar )\bfield '([^']+)'", message)
+        return self._given(named[1]) if named else None
+
+    def _given(self, variable: str) -> Block | FieldValue | None:
+        """Where the values of a variable that varies over the body come from: a block of [Fields]
+        or [Functions], or a number."""
+        users = [self.deck.block("Drivers", self.name), *self.deck.blocks("Bodies")]
+        for block in users:
+            for stem in ("field", "initial_state"):
+                names, values = (block.get(f"{stem}_{part}") for part in ("names", "values"))
+                if names and values and variable in names.as_list():
+                    word = values.as_list()[names.as_list().index(variable)]
+                    known = [*self.deck.blocks("Fields"), *self.deck.blocks("Functions")]
+                    return next((b for b in known if b.name == word), values)
+        return None
 
     def _keep_failed_point(
         self, problem: fem.Problem, directory: Path, error: ConvergenceError
@@ -143,10 +165,9 @@ class FiniteElementDriver:
 
 
 _SPOKEN = {
-    "condition": "BoundaryConditions",
+    "conditions?|interface": "BoundaryConditions",
     "body": "Bodies",
     "probe": "Probes",
-    "field": "Fields",
 }
 
 

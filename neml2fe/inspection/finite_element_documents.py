@@ -110,6 +110,12 @@ FIELDS: dict[str, _Entry] = {
     "Fields/*/file": ("path", None, "The result, beside the deck"),
     "Fields/*/variable": ("name", None, "Name of the data"),
     "Fields/*/method": ("name", "linear", "Between the places of the data: linear or nearest"),
+    "Fields/*/outside": (
+        "name",
+        "error",
+        "What nodes outside of the places of the data are: an error, or they take the value of "
+        "the nearest; up to 1 % of the extent they always do",
+    ),
     "Fields/*/times": ("list of float", None, "Increasing times"),
     "Fields/*/fields": ("list of Field", None, "The fields at these times"),
     "Materials/*/model": ("Model", None, "From strain to stress"),
@@ -137,10 +143,10 @@ FIELDS: dict[str, _Entry] = {
     "Bodies/*/volumetric_locking_correction": (
         "bool",
         "false",
-        "B-bar, at finite strain F-bar, in elements of low order",
+        "B-bar, at finite strain F-bar, in quad, hexahedron and wedge elements",
     ),
     "Bodies/*/quadrature_degree": ("int", "", "Degree that is integrated exactly"),
-    "Bodies/*/density": ("Function", "", "Mass per volume of the undeformed body"),
+    "Bodies/*/density": ("float", "", "Mass per volume of the undeformed body"),
     "BoundaryConditions/Springs/boundary": ("name", None, "Boundary; or set of nodes, per node"),
     "BoundaryConditions/*/boundary": ("name", None, "Boundary of the mesh, or set of nodes"),
     "BoundaryConditions/*/nodes": ("name", None, "Boundary or set of nodes"),
@@ -179,7 +185,11 @@ FIELDS: dict[str, _Entry] = {
     "BoundaryConditions/RigidBody/point": ("list of float", None, "Reference point"),
     "BoundaryConditions/*/point": ("list of float", "the origin", "A point of the axis"),
     "BoundaryConditions/*/direction": ("list of float", "", "Of the axis, in 3-D"),
-    "BoundaryConditions/*/stiffness": ("list of float", None, "Stiffness by component"),
+    "BoundaryConditions/*/stiffness": (
+        "list of float",
+        "",
+        "Stiffness by component; this, or the two fields after it",
+    ),
     "BoundaryConditions/*/stiffness_names": (
         "list of name",
         "",

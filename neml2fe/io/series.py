@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neml2fe.errors import InputError, OutputError
 from neml2fe.io.arrays import Fields
-from neml2fe.io.paths import cannot_write, replacing
+from neml2fe.io.paths import remove, replacing
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ class FieldSeries(ABC):
         self._write_list(entries)
         self._entries = entries
         names = {entry.name for entry in entries}
-        self._remove_all_but({file for file in self._numbered() if self._step(file) in names})
+        mine = self._numbered(self.directory, self.stem)
+        self._remove_all_but({file for file, step in mine.items() if step in names})
         return len(entries)
 
     # --- of each format -----------------------------------------------------------------
@@ -174,28 +175,29 @@ class FieldSeries(ABC):
         """The inverse of `_list`; raises `KeyError` or `ValueError` if there is none."""
 
     # --- files --------------------------------------------------------------------------
+    @classmethod
+    def remove(cls, directory: Path, stem: str) -> None:
+        """Remove the list and the numbered files that a run left. Raises `OutputError`."""
+        if directory.is_dir():
+            for name in [f"{stem}{cls.list_suffix}", *cls._numbered(directory, stem)]:
+                remove(directory / name)
+
     def _write_list(self, entries: Sequence[Entry]) -> None:
         root = self._list(entries)
         ET.indent(root)
         with replacing(self.path) as temporary:
             ET.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
 
-    def _step(self, file: str) -> str | None:
-        """The step's name in the name of one of its files; None for any other file."""
-        suffixes = "|".join(map(re.escape, self.suffixes))
-        numbered = rf"({re.escape(self.stem)}_\d{{4,}})(_(0|[1-9]\d*))?({suffixes})"
-        found = re.fullmatch(numbered, file)
-        return found[1] if found else None
-
-    def _numbered(self) -> list[str]:
-        return [path.name for path in self.directory.iterdir() if self._step(path.name)]
+    @classmethod
+    def _numbered(cls, directory: Path, stem: str) -> dict[str, str]:
+        """The numbered files of a series, each with the name of its step."""
+        suffixes = "|".join(map(re.escape, cls.suffixes))
+        numbered = re.compile(rf"({re.escape(stem)}_\d{{4,}})(_(0|[1-9]\d*))?({suffixes})")
+        found = (numbered.fullmatch(path.name) for path in directory.iterdir())
+        return {match[0]: match[1] for match in found if match}
 
     def _remove_all_but(self, kept: set[str]) -> None:
         """Of the numbered files."""
-        for name in self._numbered():
+        for name in self._numbered(self.directory, self.stem):
             if name not in kept:
-                path = self.directory / name
-                try:
-                    path.unlink(missing_ok=True)
-                except OSError as error:
-                    raise cannot_write(path, error) from error
+                remove(self.directory / name)

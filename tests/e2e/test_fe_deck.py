@@ -144,7 +144,7 @@ MISTAKES = [
     ("press", "body = 'plate'", "body = 'plat'", "[down]", "plat"),
     ("shaft", "    density = 7.8e-9\n", "", "[spin]", "density"),
     ("heated", "field_names = 'temperature'", "field_names = 'heat'", "[heated]", "temperature"),
-    ("grains", "    grains = 5\n    seed = 2", "    grains = 4\n    seed = 2", "[grains]",
+    ("grains", "    grains = 5\n    seed = 2", "    grains = 4\n    seed = 2", "[texture]",
      "field 'orientation': "),
     ("rubber", "material = 'rubber'\n    v", "material = 'rubber'\n    field_names = 'T'\n"
      "    field_values = '1'\n    v", "[block]", "no field 'T'"),

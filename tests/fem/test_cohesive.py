@@ -157,7 +157,8 @@ def test_stiffness_is_the_derivative_of_the_forces(name: str) -> None:
     local = Problem(mesh, material("elastic"), [], backend="scipy").local
     condition = CohesiveInterface("glue", material("interface"))
     points = torch.as_tensor(mesh.points)
-    term = CohesiveTerm(condition, local.interfaces["glue"][0], points, False, 0.0)
+    cells, numbers = local.interfaces["glue"][0], local.interface_numbers["glue"][0]
+    term = CohesiveTerm(condition, cells, numbers, points, False, 0.0)
     matrix = LocalMatrix([np.arange(mesh.n_nodes)[None]], mesh.n_nodes, mesh.dim)
     term.bind(matrix)
     random = np.random.default_rng(1)

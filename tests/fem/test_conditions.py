@@ -97,6 +97,28 @@ def test_loads_that_vary_in_space_have_their_resultants() -> None:
         assert row[f"left_{c}_reaction"] == pytest.approx(-applied, abs=1e-10)
 
 
+def test_loads_that_vary_in_space_are_integrated_once_a_step() -> None:
+    """Newton's method, the energies and the table all need them."""
+    asked: list[float] = []
+
+    def force(time: float, x: np.ndarray) -> np.ndarray:
+        asked.append(time)
+        return time * x[:, 0]
+
+    mesh = rectangle(3, 2, "quad9", (2.0, 1.0))
+    fixed = [Dirichlet("left", c) for c in "xy"]
+    load = BodyForce([SpaceFunction(force), 0.0], label="load")
+    problem = Problem(mesh, elastic(), [*fixed, load], backend="scipy")
+    for time in (0.5, 1.0):
+        asked.clear()
+        assert problem.advance(time).converged
+        first = problem.loads.forces(time)
+        row = problem.load_row()
+        assert row["load_x_force"] == pytest.approx(2.0 * time)
+        assert np.array_equal(problem.loads.forces(time), first)
+        assert asked == [time]
+
+
 def two_regions() -> Mesh:
     mesh = rectangle(4, 2, "quad", (2.0, 1.0))
     centre = mesh.points[mesh.cells[0].connectivity].mean(axis=1)[:, 0]

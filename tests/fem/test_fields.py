@@ -174,7 +174,10 @@ REFUSED = {
     "length": (NodalField(np.zeros(19)), "19 values for 20 nodes"),
     "shape": (NodalField(np.zeros(())), "do not fit"),
     "nan": (NodalField(np.full(20, np.nan)), "no finite value"),
-    "point data": (NodalField("t"), "no point data 't'; known: T"),
+    "point data": (
+        NodalField("t"),
+        "field 'temperature': the mesh has no point data 't'; known: T",
+    ),
     "cell data": (ElementField("U"), "no cell data 'U'"),
     "elements": (ElementField(np.zeros(11)), "11 values for 12 elements"),
     "region": (ElementField({"lfet": 1.0}), "did you mean 'left'"),
@@ -206,9 +209,58 @@ def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
             field_from_csv(path) if name.endswith("csv") else field_from_result(path, "T")
     with pytest.raises(InputError, match="cannot read the field"):
         field_from_csv(tmp_path / "missing.csv")
+    for name in ("missing.pvd", "missing.vtu"):
+        with pytest.raises(InputError, match="cannot read") as caught:
+            field_from_result(tmp_path / name, "T")
+        assert str(caught.value).count(name) == 1 and "Errno" not in str(caught.value)
 
 
-def test_scattered_points_outside_take_the_nearest_value() -> None:
+def test_nodes_outside_of_scattered_points_are_refused_unless_allowed(tmp_path: Path) -> None:
+    """The mesh is 2 by 1; the points cover 1.5 of it, or all but 0.5 %."""
+    x = mesh().points
+    short, almost = x * [0.75, 1.0], x * [0.995, 1.0]
+    field = ScatteredField(short, linear(short))
+    right = int((x[:, 0] > 1.5 + 0.01 * np.hypot(1.5, 1.0)).sum())
+    assert right >= 4
+    with pytest.raises(InputError, match=rf"'temperature': {right} of 20 nodes .* up to 0\.5 "):
+        values_of(field)
+    with pytest.raises(InputError, match="nodes are outside"):
+        values_of(ScatteredField(short, linear(short), "nearest"))
+    allowed = values_of(ScatteredField(short, linear(short), outside="nearest"))
+    assert allowed.max() == pytest.approx(27.5) and linear(positions()).max() > 28.0
+    assert (
+        np.abs(values_of(ScatteredField(almost, linear(almost))) - linear(positions())).max() < 0.1
+    )
+    table = np.column_stack([short, linear(short)])
+    np.savetxt(tmp_path / "T.csv", table, delimiter=",", header="x,y,T", comments="")
+    with pytest.raises(InputError, match="nodes are outside"):
+        values_of(field_from_csv(tmp_path / "T.csv"))
+    assert np.array_equal(values_of(field_from_csv(tmp_path / "T.csv", outside="nearest")), allowed)
+    with pytest.raises(InputError, match="'error' or 'nearest', not 'zero'"):
+        ScatteredField(short, linear(short), outside="zero")
+
+
+def test_a_field_of_one_body_need_not_reach_into_others() -> None:
+    whole = mesh()
+    nodes = np.unique(whole.cells[0].connectivity[whole.regions["left"][0]])
+    field = ScatteredField(whole.points[nodes], linear(whole.points[nodes]))
+    bodies = [
+        Body(thermal(), ["left"], {"temperature": field}),
+        Body(thermal(), ["right"], {"temperature": 20.0}),
+    ]
+    problem = Problem(whole, bodies, HELD, backend="scipy")
+    block = problem.solids[0].block
+    found = problem.solids[0].fields(1.0, slice(0, block.n_elements))["temperature"].numpy()
+    assert found == pytest.approx(linear(block.positions().reshape(-1, 2).numpy()))
+
+
+def test_scattered_points_on_a_line_have_no_linear_field() -> None:
+    points = np.column_stack([np.linspace(0.0, 2.0, 5), np.full(5, 0.5)])
+    with pytest.raises(InputError, match="on one line"):
+        values_of(ScatteredField(points, linear(points), outside="nearest"))
+
+
+def test_scattered_points_outside_have_the_nearest_value() -> None:
     corners = np.array([[0.0, 0.0, 9.0], [1.0, 0.0, 9.0], [0.0, 1.0, 9.0]])
     field = ScatteredField(corners, np.array([1.0, 2.0, 3.0]))
     found = field.interpolated(np.array([[0.25, 0.25], [5.0, 0.0], [0.0, -1.0]]))

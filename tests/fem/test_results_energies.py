@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,3 +143,44 @@ def test_balance_with_volumetric_correction() -> None:
 def test_without_a_named_energy_finite_strain_has_no_stored_one() -> None:
     rows = stretched(hyperelastic(), 2)
     assert list(rows[0]) == ["internal_energy", "external_work", "energy_balance"]
+
+
+def test_follower_pressure_does_external_work() -> None:
+    """All that it does is stored: there is no other energy."""
+    named = hyperelastic(energy="strain_energy")
+    conditions = [*SYMMETRIC, Pressure("right", lambda t: -400.0 * t, follower=True)]
+    cube = box(1, 1, 1, "hexahedron")
+    for n in (8, 16):
+        _, rows = march(cube, named, conditions, [k / n for k in range(1, n + 1)])
+        assert "other_energy" not in rows[-1]
+        assert rows[-1]["external_work"] > 10.0
+        assert max(abs(row["energy_balance"]) for row in rows) < 1e-10
+        error = abs(rows[-1]["stored_energy"] / rows[-1]["external_work"] - 1.0)
+        assert error < 0.3 / n**2
+
+
+HEATED = """
+[Models]
+  [model]
+    type = LinearElasticity
+    elasticity = 'isotropic(E = 70e3, nu = 0.3)'
+    thermal_expansion = 1e-5
+    reference_temperature = 300
+  []
+[]
+"""
+
+
+def test_heated_elastic_bar_claims_no_dissipation(tmp_path: Path) -> None:
+    """The load does work on the thermal strain, which is neither stored nor dissipated."""
+    (tmp_path / "heated.i").write_text(HEATED)
+    heated = Material(neml2fe.load_model(tmp_path / "heated.i", "model"))
+    fields = {name: lambda t: 300.0 + 100.0 * (t - 1.0) * (t > 1.0) for name in heated.field_spec}
+    conditions = [
+        *SYMMETRIC[:2],
+        Traction("right", [lambda t: 50.0 * min(t, 1.0), 0.0]),
+    ]
+    _, rows = march(mesh("quad"), heated, conditions, [1.0, 2.0], fields=fields)
+    assert rows[1]["internal_energy"] > 1.5 * rows[0]["internal_energy"]
+    assert list(rows[1]) == ["internal_energy", "external_work", "energy_balance"]
+    assert abs(rows[1]["energy_balance"]) < 1e-10

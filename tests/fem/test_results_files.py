@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from results_box import halves, material
 
 from neml2fe.errors import InputError, OutputError
 from neml2fe.fem import Body, Dirichlet, Problem, Recorder, Run, TimeStepping, Traction, simulate
+from neml2fe.fem.conditions.functions import PiecewiseLinear, SpaceFunction
 from neml2fe.fem.results.probes import Probe
 from neml2fe.io import read_table
 
@@ -82,6 +84,9 @@ def test_fields_at_nodes_cells_and_points(whole: Recorder) -> None:
     free = ~right & (last.points[:, 0] > 0.0)
     assert np.abs(at_nodes["reaction"][free]).max() < 1e-8 * abs(force)
     assert {"stress", "stress_low", "stress_high", "stress_mises"} <= set(at_nodes)
+    assert {"stress_mises_low", "stress_mises_high"} <= set(at_nodes)
+    assert "equivalent_plastic_strain_low" in at_nodes
+    assert not [n for n, values in at_nodes.items() if np.isnan(values).all()]
     assert {"strain", "stress", "stress_mises", "equivalent_plastic_strain"} <= set(in_cells)
     assert sorted(in_cells["body"]) == [0] * 4 + [1] * 4
     assert np.array_equal(np.isnan(in_cells["equivalent_plastic_strain"]), in_cells["body"] == 1)
@@ -136,6 +141,34 @@ def test_options_that_cannot_be(options: dict[str, Any], message: str, tmp_path:
         march(tmp_path, **options)
 
 
+def test_a_new_run_removes_what_an_earlier_one_left(tmp_path: Path) -> None:
+    march(tmp_path, output="cells points", report=True, checkpoint_every=1)
+    left = ["strip.xdmf", "strip_0000.h5", "strip_0007_1.h5", "strip_points.xdmf"]
+    left += ["strip_0009.pvtu", ".strip_0003.77.tmp.vtu", ".strip_points_0003_1.7.tmp.vtu"]
+    others = [
+        "strips.pvd",
+        "strips_0000.vtu",
+        "strip_of_mine.png",
+        ".strips.77.tmp.pvd",
+        ".strip_b.7.tmp.pvd",
+    ]
+    for name in (*left, *others):
+        (tmp_path / name).write_text("")
+    run = march(tmp_path, dt=1.0, output="cells")
+    assert any("energies balance to" in what for _, what in run.files)
+    written = {path.name for path, _ in run.files} | {"strip_0000.vtu", "strip_0001.vtu"}
+    assert {path.name for path in tmp_path.iterdir()} == written | set(others)
+
+
+def test_figure_of_mises(tmp_path: Path) -> None:
+    recorder = Recorder(make(), tmp_path, "strip")
+    stepping = TimeStepping(end=1.0, dt=1.0)
+    run = simulate(recorder.problem, stepping, recorder, figure="mises", quiet=True)
+    assert "figure of the stress mises" in [what for _, what in run.files]
+    with pytest.raises(InputError, match="did you mean 'stress_mises'"):
+        recorder.start(False, figure="stress_mise")
+
+
 # --- the report --------------------------------------------------------------------------
 def test_report_says_what_was_done(whole: Recorder) -> None:
     names = [path.name for path, _ in whole.files]
@@ -147,6 +180,30 @@ def test_report_says_what_was_done(whole: Recorder) -> None:
         *("| right_x | Dirichlet | boundary = right, component = x, value = a function of time |",),
         *("| 1 | 0.5 | 0.5 |", "| 2 | 1 | 0.5 |", "external work", "differ by", "| material |"),
         *("in 2 steps", "1 attempts were rejected", "strip.checkpoint", "| torch |"),
+    ):
+        assert words in text, words
+
+
+def test_report_of_functions_and_solver_events(tmp_path: Path) -> None:
+    def grow(t: float) -> float:
+        return -t
+
+    conditions = [
+        *CONDITIONS[:2],
+        Dirichlet("right", "x", PiecewiseLinear([0, 1], [0, 0.01])),
+        Dirichlet("top", "y", SpaceFunction(lambda t, x: 0.001 * t * x[:, 0])),
+        Traction("bottom", [0.0, grow]),
+    ]
+    problem = Problem(halves(), bodies(), conditions, backend="scipy")
+    events = [("KSPSolve", 3, 0.123456789012345, 1234567.0)]
+    problem.algebra.log_summary = lambda: events  # type: ignore[method-assign]
+    recorder = Recorder(problem, tmp_path, "strip", report=True)
+    simulate(problem, TimeStepping(end=1.0, dt=1.0), recorder, quiet=True)
+    text = (tmp_path / "strip_report.md").read_text()
+    for words in (
+        *("piecewise linear in time (0, 0) (1, 0.01)", "a function of time and place"),
+        *("(0, a function 'grow' of time)", "| event | count |"),
+        "| KSPSolve | 3 | 0.1235 | 1.23e+06 |",
     ):
         assert words in text, words
 
@@ -190,6 +247,35 @@ def test_restored_problem_is_whole(whole: Recorder) -> None:
 def test_checkpoint_of_other_bodies_is_refused(whole: Recorder) -> None:
     problem = Problem(halves(), bodies()[::-1], CONDITIONS, backend="scipy")
     with pytest.raises(OutputError, match=r"of another run: its (states|bodies) differ"):
+        Recorder(problem, whole.directory, "strip").restore(whole.checkpoint_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"formulation": "plane_stress"},
+            "kinematics differ .*: 'formulation' is 'plane_strain' there",
+        ),
+        ({"locking": True}, "'bodies with volumetric correction' is '' there, 'low' here"),
+        ({"modulus": 71e3}, r"parameters differ .*: 'low/\S+' is 7000\d*\.0 there, 71000\.0 here"),
+    ],
+)
+def test_checkpoint_of_another_problem_is_refused(
+    change: dict[str, Any], message: str, whole: Recorder
+) -> None:
+    """That its arrays would fit says nothing."""
+    changed = bodies()
+    if "locking" in change:
+        changed[0] = replace(changed[0], volumetric_locking_correction=True)
+    if "modulus" in change:
+        low: Any = changed[0].material
+        for value in low.model.parameters():
+            with torch.no_grad():
+                value[value == 70e3] = change["modulus"]
+    formulation = change.get("formulation", "auto")
+    problem = Problem(halves(), changed, CONDITIONS, backend="scipy", formulation=formulation)
+    with pytest.raises(OutputError, match=message):
         Recorder(problem, whole.directory, "strip").restore(whole.checkpoint_path)
 
 

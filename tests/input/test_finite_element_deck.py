@@ -249,7 +249,7 @@ def test_fields_of_data_and_tensors() -> None:
     by_region = field("type = RegionField\nvalues = turned\nregions = 'a b'").values
     assert by_region["b"] == pytest.approx([0.0, 0.2, 0.0])
     everywhere = field("type = RegionField\nvalues = 7").values(np.zeros((3, 2)))
-    assert everywhere.tolist() == [7.0, 7.0, 7.0]
+    assert everywhere.tolist() == [7.0, 7.0, 7.0] and everywhere.flags.writeable
     grains = field("type = RandomOrientations\ngrains = 3\nseed = 4").values
     assert list(grains) == ["grain_1", "grain_2", "grain_3"]
     assert np.array_equal(list(grains.values()), random_orientations(3, 4))
@@ -261,7 +261,11 @@ def test_fields_of_files_and_tables(tmp_path: Path) -> None:
     result.write(tmp_path / "cold.vtu")
     deck = tmp_path / "deck.i"
     deck.write_text(
-        block("Fields", "hot", "type = CSVField\ncsv_file = heat.csv\nmethod = nearest")
+        block(
+            "Fields",
+            "hot",
+            "type = CSVField\ncsv_file = heat.csv\nmethod = nearest\noutside = nearest",
+        )
         + block("Fields", "cold", "type = ResultField\nfile = cold.vtu\nvariable = T")
         + block("Fields", "both", "type = FieldTable\ntimes = '0 2'\nfields = 'cold hot'")
     )
@@ -272,6 +276,7 @@ def test_fields_of_files_and_tables(tmp_path: Path) -> None:
     assert hot is source.get("Fields", "hot") and cold is source.get("Fields", "cold")
     assert hot.interpolated(np.array([[0.9, 0.1]])) == [400.0]
     assert cold.values == pytest.approx([1.0, 2.0, 3.0])
+    assert (hot.outside, cold.outside) == ("nearest", "error")
 
 
 @pytest.mark.parametrize(
@@ -281,7 +286,14 @@ def test_fields_of_files_and_tables(tmp_path: Path) -> None:
         ("type = RegionField\nvalues = turnd", "expected a number, got 'turnd'"),
         ("type = FieldTable\ntimes = '0 1'\nfields = it", "circle"),
         ("type = FieldTable\ntimes = '0 1'\nfields = '300 it'", "expected a field, got '300'"),
-        ("type = CSVField\ncsv_file = gone.csv", "gone.csv: cannot read the field"),
+        (
+            "type = CSVField\ncsv_file = gone.csv",
+            "[Fields/it] csv_file: gone.csv: cannot read the field: No such file or directory",
+        ),
+        (
+            "type = ResultField\nfile = gone.pvd\nvariable = T",
+            "[Fields/it] file: gone.pvd: cannot read the series: No such file or directory",
+        ),
         ("type = CellField\nvalues = T", "unknown type 'CellField'"),
     ],
 )
@@ -479,14 +491,23 @@ WRONG: list[tuple[str, str, str, str, str]] = [
     (
         "'0 1'",
         "'0 1'\n    csv_file = table.csv",
-        block("Bodies", "b", "material = steel\ndensity = ramp"),
+        block("BoundaryConditions", "b", "type = Dirichlet\nboundary = l\ncomponent = x\n"
+              "value = ramp"),
         "    times = '0 1'",
         "not both",
     ),
     (
+        "",
+        "",
+        block("Bodies", "b", "material = steel\ndensity = ramp"),
+        "density = ramp",
+        "expected a number, got 'ramp'",
+    ),
+    (
         "torch.sin(x)",
         "torch.sin(x",
-        block("Bodies", "b", "material = steel\ndensity = bump"),
+        block("BoundaryConditions", "b", "type = Dirichlet\nboundary = l\ncomponent = x\n"
+              "value = bump"),
         "expr = ",
         "not a Python expression",
     ),
@@ -501,6 +522,46 @@ def test_a_wrong_deck(old: str, new: str, more: str, place: str, words: str) -> 
     line = deck[: deck.index(place)].count("\n") + 1
     with pytest.raises(Error) as caught:
         read(deck).get_driver("run")
+    assert words in str(caught.value) and str(caught.value).startswith(f"deck.i:{line}:")
+
+
+# The place of what a run finds wrong: of the block that the message is about.
+HELD = block("BoundaryConditions", "left", "type = Dirichlet\nboundary = left\ncomponent = x")
+LATE: list[tuple[str, str, str, str]] = [
+    ("dt = 0.5", "dt = 0.5\n    device = gpu:7", "device = gpu:7", "device 'gpu:7' cannot be used"),
+    (
+        "component = x\n  []",
+        "component = x\n  []\n  [also]\n    type = Dirichlet\n    boundary = left\n"
+        "    component = x\n    value = 1\n  []",
+        "[left]",
+        "conditions 'left' and 'also' prescribe",
+    ),
+    (
+        "component = x\n  []",
+        "component = x\n  []\n  [glue]\n    type = CohesiveInterface\n    interface = gone\n"
+        "    material = steel\n  []",
+        "[glue]",
+        "interface 'glue': the mesh has no interface 'gone'",
+    ),
+    (
+        "dt = 0.5",
+        "dt = 0.5\n    field_names = heat\n    field_values = hot",
+        "[hot]",
+        "field 'heat': the mesh has no point data 'T'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "place", "words"), LATE, ids=lambda text: text[:12])
+def test_errors_of_a_run_name_the_block(
+    tmp_path: Path, old: str, new: str, place: str, words: str
+) -> None:
+    heated = LAWS.replace("'2e5 0.3'", "'2e5 heat'") if "heat" in new else LAWS
+    fields = block("Fields", "hot", "type = NodalField\nvalues = T")
+    deck = (heated + MESH + fields + BODY + HELD + DRIVER).replace(old, new, 1)
+    line = deck[: deck.index(place)].count("\n") + 1
+    with pytest.raises(Error) as caught:
+        read(deck).get_driver("run").run(tmp_path, quiet=True)
     assert words in str(caught.value) and str(caught.value).startswith(f"deck.i:{line}:")
 
 
@@ -525,8 +586,9 @@ PARTS = [info for info in catalog() if f"{info.section}/{info.type}" in CALLS]
 
 @pytest.mark.parametrize("info", PARTS, ids=lambda info: info.type)
 def test_defaults_are_those_of_python(info: TypeInfo) -> None:
-    """Where the text says nothing else: sizes of steps by default depend on others."""
-    spoken = {"dt_min", "dt_max", "point", "on"}
+    """Where the text says nothing else: sizes of steps by default depend on others, and a
+    stiffness may be given by direction in place of components."""
+    spoken = {"dt_min", "dt_max", "point", "on", "stiffness"}
     told = {field.name: field.default for field in info.fields}
     for call in CALLS[f"{info.section}/{info.type}"]:
         for name, parameter in call.parameters.items():
@@ -544,3 +606,11 @@ def test_defaults_are_those_of_python(info: TypeInfo) -> None:
                 assert told[known] == default, known
             else:
                 assert told[known] == "", known
+
+
+def test_springs_need_no_stiffness_by_component() -> None:
+    (springs,) = (info for info in PARTS if info.type == "Springs")
+    required = {field.name for field in springs.fields if field.required}
+    assert required == {"boundary"}
+    with pytest.raises(Error, match="the field 'stiffness' is missing"):
+        built("BoundaryConditions", "type = Springs\nboundary = base")

@@ -131,6 +131,18 @@ def test_a_superposed_rotation_turns_the_stress_and_nothing_else(
         assert torch.allclose(state[name], state_turned[name], rtol=1e-9, atol=1e-12), name
 
 
+@pytest.mark.parametrize("stretch", [1e-8, 1e-6, 1e-4])
+def test_small_loads_converge(stretch: float) -> None:
+    """The round-off of F = 1 + H does not shrink with the load."""
+    pull = Dirichlet("right", "x", lambda t: stretch * t)
+    mesh = box(3, 3, 3, "hexahedron")
+    problem = Problem(mesh, j2(), [*UNIAXIAL, pull], kinematics="finite", backend="scipy")
+    result = problem.advance(1.0)
+    assert result.converged, result.reason
+    axial = first_piola(problem)[:, 0, 0]
+    assert np.abs(axial - 1000.0 * stretch).max() <= 1e3 * (2.0 * stretch**2 + 1e-13)
+
+
 def punch(correction: bool, n: int) -> float:
     """Force on a rigid punch pressed into nearly incompressible rubber in plane strain."""
     mesh = rectangle(n, n, "quad")

@@ -77,9 +77,10 @@ def make_algebra(
     if backend == "petsc":
         raise InputError("backend 'petsc' needs petsc4py, which cannot be imported here")
     if layout.n_ranks > 1:
+        others = "leave out the backend" if petsc_available() else "install petsc4py"
         raise InputError(
-            f"SciPy solves on one rank, this run has {layout.n_ranks}: "
-            "install petsc4py, or start neml2fe without mpiexec"
+            f"SciPy solves on one rank, this run has {layout.n_ranks}: {others} for PETSc, or use "
+            "one rank"
         )
     if backend == "auto":
         warnings.warn("petsc4py is not installed: solving serially with SciPy", stacklevel=2)

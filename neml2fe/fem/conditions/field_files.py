@@ -12,7 +12,7 @@ import meshio
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator
-from scipy.spatial import cKDTree
+from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from neml2fe.errors import InputError, suggest
 from neml2fe.fem.collective import collectively
@@ -21,23 +21,31 @@ from neml2fe.fem.conditions.fields import Field, FieldTable, NodalField
 
 Array = NDArray[np.float64]
 METHODS = ("linear", "nearest")
+OUTSIDE = ("error", "nearest")
+CLOSE = 0.01
+"""Distance outside of the points, as a share of their extent, that is none: meshes of one body
+differ a little."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScatteredField(Field):
     """Values `(n, ...)` at scattered `points` `(n, dim)`, taken over to the nodes of the mesh.
 
-    `method`: "nearest", or "linear" between the points (on a Delaunay triangulation) and nearest
-    outside of their hull.
+    `method`: "nearest", or "linear" between the points (on a Delaunay triangulation). `outside`:
+    nodes outside of the convex hull of the points are an "error", or take the "nearest" value; up
+    to 1 % of the extent of the points outside they always do.
     """
 
     points: Array
     values: Array
     method: str = "linear"
+    outside: str = "error"
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise InputError(f"the method is 'linear' or 'nearest', not '{self.method}'")
+        if self.outside not in OUTSIDE:
+            raise InputError(f"outside is 'error' or 'nearest', not '{self.outside}'")
         if len(self.points) != len(self.values) or not len(self.points):
             raise InputError(
                 f"scattered values need as many points as values, at least one; got "
@@ -51,24 +59,64 @@ class ScatteredField(Field):
                 raise InputError(
                     f"{place.what}: points of {self.points.shape[1]} coordinates for a {dim}-D mesh"
                 )
+            if self.outside == "error":
+                self._check_inside(place)
             return self.interpolated(place.local.points)
 
         values = collectively(place.local.comm, nodal, every_rank=True)
         return NodalField(lambda _: values).at(place)
 
+    def _check_inside(self, place: Place) -> None:
+        """Raises `InputError` where nodes of the place's elements are outside of the points."""
+        cells = place.local.cells[place.cells].connectivity[place.elements.cpu().numpy()]
+        nodes = np.unique(cells)
+        if not nodes.size:
+            return
+        distances = self.distances(place.local.points[nodes])
+        extent = np.linalg.norm(np.ptp(self.points[:, : place.local.dim], axis=0))
+        far = distances > CLOSE * extent
+        if far.any():
+            raise InputError(
+                f"{place.what}: {int(far.sum())} of {len(nodes)} nodes are outside of the given "
+                f"points, by up to {distances.max():.3g} where these extend over {extent:.3g}; "
+                "check units and origin, or allow it by outside = 'nearest'"
+            )
+
+    def distances(self, x: Array) -> Array:
+        """How far places `(m, dim)` are outside of the convex hull of the points, across its
+        faces; from the nearest point where the points span no hull."""
+        points = self.points[:, : x.shape[1]]
+        try:
+            planes = ConvexHull(points).equations
+        except (QhullError, ValueError):  # too few, or all on a line or plane
+            return np.asarray(cKDTree(points).query(x)[0])
+        found = np.zeros(len(x))
+        for *normal, offset in planes:
+            np.maximum(found, x @ normal + offset, out=found)
+        return found
+
     def interpolated(self, x: Array) -> Array:
-        """Values at places `(m, dim)`; further coordinates of the points are left out."""
+        """Values at places `(m, dim)`, outside of the points the nearest; further coordinates of
+        the points are left out."""
         points = self.points[:, : x.shape[1]]
         nearest = self.values[cKDTree(points).query(x)[1]]
         if self.method == "nearest" or len(points) <= x.shape[1]:
             return nearest
-        found = LinearNDInterpolator(points, self.values)(x)
+        try:
+            found = LinearNDInterpolator(points, self.values)(x)
+        except QhullError:
+            raise InputError(
+                f"the {len(points)} points are all on one line or plane; nothing is linear between "
+                "them: take the method 'nearest'"
+            ) from None
         outside = ~np.isfinite(found).all(axis=tuple(range(1, found.ndim)))
         found[outside] = nearest[outside]
         return found
 
 
-def field_from_csv(path: str | os.PathLike[str], method: str = "linear") -> ScatteredField:
+def field_from_csv(
+    path: str | os.PathLike[str], method: str = "linear", outside: str = "error"
+) -> ScatteredField:
     """A scalar field from a table of x, y (, z) and the value, with one line of column names.
 
     Raises `InputError` for a file that is missing or no such table.
@@ -95,10 +143,12 @@ def field_from_csv(path: str | os.PathLike[str], method: str = "linear") -> Scat
     if not rows:
         raise InputError("the table has no values", os.fspath(path))
     table = np.array(rows)
-    return ScatteredField(table[:, :-1], table[:, -1], method)
+    return ScatteredField(table[:, :-1], table[:, -1], method, outside)
 
 
-def field_from_result(path: str | os.PathLike[str], name: str, method: str = "linear") -> Field:
+def field_from_result(
+    path: str | os.PathLike[str], name: str, method: str = "linear", outside: str = "error"
+) -> Field:
     """Point data `name` of an earlier result: of one `.vtu` file, or over time of the series of a
     `.pvd`. Nodes take the values of the place where they are.
 
@@ -106,9 +156,9 @@ def field_from_result(path: str | os.PathLike[str], name: str, method: str = "li
     """
     path = Path(path)
     if path.suffix != ".pvd":
-        return _of_file(path, name, method)
+        return _of_file(path, name, method, outside)
     times, files = _series(path)
-    return FieldTable(times, [_of_file(file, name, method) for file in files])
+    return FieldTable(times, [_of_file(file, name, method, outside) for file in files])
 
 
 def _series(path: Path) -> tuple[list[float], list[Path]]:
@@ -116,13 +166,16 @@ def _series(path: Path) -> tuple[list[float], list[Path]]:
         sets = ElementTree.parse(path).getroot().iter("DataSet")
         entries = sorted((float(s.attrib["timestep"]), s.attrib["file"]) for s in sets)
     except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
-        raise InputError(f"cannot read the series: {error}", str(path)) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot read the series: {reason}", str(path)) from error
     if not entries:
         raise InputError("the series is empty", str(path))
     return [time for time, _ in entries], [path.parent / file for _, file in entries]
 
 
-def _of_file(path: Path, name: str, method: str) -> ScatteredField:
+def _of_file(path: Path, name: str, method: str, outside: str) -> ScatteredField:
+    if not path.is_file():
+        raise InputError("cannot read the result: there is no such file", str(path))
     try:
         mesh: Any = meshio.read(path)
     except (Exception, SystemExit) as error:  # meshio ends the process at some damaged files
@@ -131,4 +184,4 @@ def _of_file(path: Path, name: str, method: str) -> ScatteredField:
         near = suggest(name, mesh.point_data)
         raise InputError(f"the result has no point data '{name}'{near}", str(path))
     values = np.asarray(mesh.point_data[name], dtype=np.float64)
-    return ScatteredField(np.asarray(mesh.points, dtype=np.float64), values, method)
+    return ScatteredField(np.asarray(mesh.points, dtype=np.float64), values, method, outside)

@@ -261,7 +261,14 @@ def with_mesh_data(
     """Fields with data of the mesh in place of their names. Collective."""
 
     def replaced() -> dict[str, FieldLike]:
-        return {n: f.of_mesh(mesh) if isinstance(f, Field) else f for n, f in fields.items()}
+        found = dict(fields)
+        for name, field in fields.items():
+            if isinstance(field, Field):
+                try:
+                    found[name] = field.of_mesh(mesh)
+                except InputError as error:
+                    raise InputError(f"field '{name}': {error.message}", error.location) from None
+        return found
 
     return collectively(comm, replaced, every_rank=True)
 

@@ -16,6 +16,9 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 SAME_DIRECTION = 1e-9
+NEARLY_NORMAL = 0.3
+"""Cosine up to which an averaged normal is turned to be at right angles to what else is
+prescribed at its node: at the end of a curved boundary it is that of the last facets alone."""
 
 
 class Frames:
@@ -39,9 +42,12 @@ class Frames:
         self.nodes = np.unique(np.concatenate([*turned, np.empty(0, dtype=np.int64)]))
         n, dim = len(self.nodes), local.dim
         self._used, self.axes = np.zeros(n, dtype=np.int64), np.zeros((n, dim, dim))
-        self.dofs: list[Index] = []
-        self.signs: list[Array] = []
-        for condition, (nodes, directions) in zip(conditions, found, strict=True):
+        nothing = np.empty(0, dtype=np.int64)
+        self.dofs: list[Index] = [nothing] * len(found)
+        self.signs: list[Array] = [np.empty(0)] * len(found)
+        # Normals last: they give way to exact directions.
+        for c in sorted(range(len(found)), key=lambda c: conditions[c].component == "normal"):
+            condition, (nodes, directions) = conditions[c], found[c]
             dofs, signs = np.empty(len(nodes), dtype=np.int64), np.ones(len(nodes))
             own = np.isin(nodes, self.nodes)
             if not own.all():  # no turned condition here
@@ -50,8 +56,7 @@ class Frames:
             rows = np.searchsorted(self.nodes, nodes[own])
             axes, signs[own] = self._add(condition, rows, directions[own])
             dofs[own] = nodes[own] * dim + axes
-            self.dofs.append(dofs)
-            self.signs.append(signs)
+            self.dofs[c], self.signs[c] = dofs, signs
         self._complete()
 
     def _directions(self, condition: Dirichlet, normals: dict[str, Array]) -> tuple[Index, Array]:
@@ -84,6 +89,13 @@ class Frames:
     def _add(self, condition: Dirichlet, rows: Index, directions: Array) -> tuple[Index, Array]:
         """Put directions among the axes of nodes; which axis each is, and its sign."""
         cosines = np.einsum("nad,nd->na", self.axes[rows], directions)
+        if condition.component == "normal":
+            turn = np.abs(cosines).max(axis=1) < NEARLY_NORMAL
+            across = np.einsum("na,nad->nd", cosines[turn], self.axes[rows[turn]])
+            directions = directions.copy()
+            directions[turn] -= across
+            directions[turn] /= np.linalg.norm(directions[turn], axis=1, keepdims=True)
+            cosines[turn] = 0.0
         axis = np.abs(cosines).argmax(axis=1)
         largest = cosines[np.arange(len(rows)), axis]
         known = np.abs(largest) > 1.0 - SAME_DIRECTION

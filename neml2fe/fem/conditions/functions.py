@@ -43,7 +43,10 @@ class PiecewiseLinear:
 
 class SpaceFunction:
     """A function of time and of the place in the undeformed body: `function(t, x)`, with x
-    `(n, dim)`, gives `(n,)` values (or one number for all). Time steps end at its `breakpoints`."""
+    `(n, dim)`, gives `(n,)` values (or one number for all). Time steps end at its `breakpoints`.
+
+    It must depend on nothing else: what it gives at a time may be used again.
+    """
 
     def __init__(
         self, function: Callable[[float, Array], Any], breakpoints: Sequence[float] = ()

@@ -45,20 +45,24 @@ Integral = Callable[[Weight], Array]
 @dataclass
 class Load:
     """The integral of a function times a fixed direction. `pattern` is that of the function 1,
-    where the function depends on time only."""
+    where the function depends on time only; else the forces last asked for are kept, as results
+    ask again for those of the step."""
 
     name: str
     function: Function
     integral: Integral
     unknowns: Unknowns
     pattern: Array | None = None
+    _last: tuple[float, Array] | None = None
 
     def forces(self, time: float) -> Array:
         """Owned nodal forces, `(n_owned * dim,)`. Collective."""
         what = f"condition '{self.name}'"
         function = self.function
         if isinstance(function, SpaceFunction):
-            return self._sum(lambda x: values_at(function, time, x, what))
+            if self._last is None or self._last[0] != time:
+                self._last = time, self._sum(lambda x: values_at(function, time, x, what))
+            return self._last[1]
         if self.pattern is None:
             self.pattern = self._sum(lambda x: np.ones(len(x)))
         return value_at(function, time, what) * self.pattern

@@ -67,14 +67,18 @@ class ElementBlock:
         """Coordinates of quadrature points, `(e, q, dim)`."""
         return torch.einsum("qk,ekd->eqd", self.shapes, self.points[self.nodes[part]])
 
+    def jacobians(self, part: slice) -> torch.Tensor:
+        """dX/dxi at quadrature points, `(e, q, dim, dim)`."""
+        x = self.points[self.nodes[part]]
+        return torch.einsum("eki,qkj->eqij", x, self.reference_gradients)
+
     def _geometry(self, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Gradients of shape functions `(e, q, k, n_gradients)` and volumes `(e, q)`."""
-        x = self.points[self.nodes[part]]
-        jacobian = torch.einsum("eki,qkj->eqij", x, self.reference_gradients)
+        jacobian = self.jacobians(part)
         gradients = self.reference_gradients @ torch.linalg.inv(jacobian)
         volumes = torch.linalg.det(jacobian) * self.weights
         if self.measure.axisymmetric:
-            radius = torch.einsum("qk,ek->eq", self.shapes, x[..., 0])
+            radius = self.positions(part)[..., 0]
             hoop = (self.shapes / radius[..., None])[..., None]
             gradients, volumes = torch.cat([gradients, hoop], -1), 2 * math.pi * radius * volumes
         return gradients, volumes

@@ -3,6 +3,7 @@ from one."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Any
 
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from neml2fe import io
 from neml2fe.errors import OutputError
 from neml2fe.fem.collective import collectively, gather_rows, scatter_rows
+from neml2fe.fem.conditions.conditions import CohesiveInterface
 from neml2fe.fem.mesh.distribution import gather_nodes, scatter_nodes
 from neml2fe.fem.mesh.elements import Index
 from neml2fe.fem.problem import Problem
 from neml2fe.fem.results.energies import Energies
+from neml2fe.fem.results.materials import named_parameters
 from neml2fe.fem.terms.term import History
 
 Path = str | os.PathLike[str]
@@ -56,7 +59,7 @@ def restore(path: Path, problem: Problem, energies: Energies) -> tuple[int, floa
     """Put the problem into the state of a checkpoint; the step number and next step size.
 
     Raises `OutputError` on every rank when the checkpoint is damaged or of another mesh,
-    material or set of bodies. Collective.
+    formulation, material, value of a parameter or set of bodies. Collective.
     """
     local, expected = problem.local, _identity(problem)
 
@@ -68,7 +71,7 @@ def restore(path: Path, problem: Problem, energies: Energies) -> tuple[int, floa
             if meta.get(key) != value:
                 raise OutputError(
                     f"checkpoint '{os.fspath(path)}' is of another run: its {key} differ "
-                    "from those of this deck"
+                    f"from those of this deck{_difference(meta.get(key), value)}"
                 )
         return arrays, meta
 
@@ -100,6 +103,13 @@ def _identity(problem: Problem) -> dict[str, Any]:
     solids = problem.solids
     return {
         "mesh": problem.digest,
+        "kinematics": {
+            "formulation": problem.formulation,
+            "strains": "finite" if solids[0].block.measure.finite else "small",
+            "bodies with volumetric correction": ", ".join(
+                dict.fromkeys(s.name for s in solids if s.body.volumetric_locking_correction)
+            ),
+        },
         "cells": [solid.block.cell_type for solid in solids],
         "quadrature": [solid.block.n_quadrature for solid in solids],
         "states": [
@@ -108,7 +118,32 @@ def _identity(problem: Problem) -> dict[str, Any]:
         ],
         "bodies": [solid.name for solid in solids],
         "history": [sorted(history.variables) for history in _histories(problem)],
+        "parameters": _parameters(problem),
     }
+
+
+def _parameters(problem: Problem) -> dict[str, float | str]:
+    """Values of the materials' parameters by place and name, of tensors a digest."""
+    materials = {solid.name: solid.body.material for solid in problem.solids}
+    materials |= {
+        c.name: c.material for c in problem.conditions if isinstance(c, CohesiveInterface)
+    }
+    found: dict[str, float | str] = {}
+    for place, material in materials.items():
+        for name, value in named_parameters(material):
+            data = value.numpy()
+            digest = hashlib.sha256(f"{data.shape}".encode() + data.tobytes()).hexdigest()
+            found[f"{place}/{name}"] = value.item() if value.numel() == 1 else digest[:16]
+    return found
+
+
+def _difference(there: Any, here: Any) -> str:
+    """What differs first, where both say it by name."""
+    if not (isinstance(there, dict) and isinstance(here, dict)):
+        return ""
+    name = next(n for n in [*here, *there] if there.get(n) != here.get(n))
+    said = (repr(values.get(name, "missing")) for values in (there, here))
+    return f": '{name}' is {' there, '.join(said)} here"
 
 
 def _histories(problem: Problem) -> list[History]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from neml2fe.fem.problem import Problem
 from neml2fe.fem.results.nodal import Averages
 from neml2fe.fem.results.stored_energy import StoredEnergy
+from neml2fe.fem.terms.pressure import FollowerPressure
 
 Array = NDArray[np.float64]
 
@@ -30,9 +31,9 @@ STORED, DISSIPATED, BALANCE = "stored_energy", "dissipated_energy", "energy_bala
 class _Forces:
     """Owned forces at the end of a step.
 
-    internal: of the stresses in the solids, at the nodes; applied: of the loads, at the nodes;
-    held: on the unknowns, reactions of prescribed ones and forces on control nodes; other: of
-    terms that are no solids, at the nodes.
+    internal: of the stresses in the solids, at the nodes; applied: of the loads, at the nodes,
+    those that follow the body included; held: on the unknowns, reactions of prescribed ones and
+    forces on control nodes; other: of interfaces and springs, at the nodes.
     """
 
     internal: Array
@@ -47,13 +48,14 @@ class Energies:
     The unit is force times length; in plane strain and plane stress, per unit of thickness.
 
     - `internal_energy`: taken up by the materials.
-    - `external_work`: of applied forces and reactions. Loads that act at the start already are
-      brought on in the first step.
-    - `other_energy`, where there are such: taken up by interfaces, springs and loads that follow
-      the body (negative where these do work on it).
+    - `external_work`: of applied forces, follower pressures and reactions. Loads that act at the
+      start already are brought on in the first step.
+    - `other_energy`, where there are such: taken up by interfaces, what they dissipate included,
+      and by springs.
     - `stored_energy`, where every material has one (see `StoredEnergy`): the elastic energy.
-    - `dissipated_energy` = internal - stored; what hardening stores counts as dissipated, and
-      so does the work of stresses on thermal strains.
+    - `dissipated_energy` = internal - stored, of the bodies; what hardening stores counts as
+      dissipated. Not where a material reads fields: an energy that changes with the temperature
+      does so at no work.
     - `energy_balance` = (internal + other - external) / the largest of the three: round-off and
       the forces that Newton's method left out of balance. Where rigid bodies turn, the
       trapezoidal rule for their moments adds an error of second order in the step.
@@ -68,7 +70,11 @@ class Energies:
         self.has_stored = bool(
             problem.algebra.allreduce(int(all(s.available for s in self._stored)), "min")
         )
-        self.has_others = len(problem.terms) > len(problem.solids)
+        self.has_dissipated = self.has_stored and not any(
+            solid.material.field_spec for solid in problem.solids
+        )
+        self._followers = [t for t in problem.terms if isinstance(t, FollowerPressure)]
+        self.has_others = len(problem.terms) > len(problem.solids) + len(self._followers)
         self.totals = {INTERNAL: 0.0, EXTERNAL: 0.0, OTHER: 0.0}
         none = np.zeros(len(problem.unbalanced))
         self._last = _Forces(self._integrated(), none, np.zeros(len(problem.q)), none)
@@ -103,7 +109,8 @@ class Energies:
     def _present(self) -> _Forces:
         problem = self.problem
         problem.unknowns.displacements(problem.q)  # makes T that at q
-        internal, applied = self._integrated(), problem.loads.forces(problem.time)
+        internal = self._integrated()
+        applied = problem.loads.forces(problem.time) + self._following()
         control = problem.constraints.control_forces(problem.time)
         reactions = problem.unknowns.reduced(problem.unbalanced) - control
         held = control + np.where(problem.constraints.fixed, reactions, 0.0)
@@ -124,7 +131,8 @@ class Energies:
                 sum(s.total(self.problem) for s in self._stored)
             )
             found[STORED] = stored
-            found[DISSIPATED] = internal - stored
+            if self.has_dissipated:
+                found[DISSIPATED] = internal - stored
         gap = internal + other - external
         found[BALANCE] = gap / largest if largest > 0 else 0.0
         return found
@@ -139,3 +147,14 @@ class Energies:
                 solid.block.strain(u, part)  # F-bar integrates at the strain of its last call
                 solid.block.add_forces(solid.stress[solid.block.points_of(part)], part, forces)
         return problem.unknowns.sum_to_owners(forces.cpu().numpy())
+
+    def _following(self) -> Array:
+        """Owned nodal forces that the follower pressures put on the body."""
+        problem = self.problem
+        if not self._followers:
+            return np.zeros_like(problem.unbalanced)
+        u = torch.as_tensor(problem.u, device=problem.device)
+        forces = torch.zeros_like(u)
+        for term in self._followers:
+            term.update(u, problem.time, 0.0, forces, None)  # adds the opposite
+        return -problem.unknowns.sum_to_owners(forces.cpu().numpy())

@@ -29,8 +29,9 @@ def can_draw() -> bool:
 
 def choose(problem: Problem, figure: str | None) -> str:
     """The scalar field to draw: `figure`, or the equivalent plastic strain, or else the von Mises
-    stress. Raises `InputError` if there is no such field."""
+    stress, `mises` for short. Raises `InputError` if there is no such field."""
     known = [n for info in point_fields(problem).values() for n in scalars(info.name, info.shape)]
+    figure = MISES if figure == "mises" else figure
     if figure is not None and figure not in known:
         raise InputError(f"no scalar field '{figure}' to draw{suggest(figure, known)}")
     usual = EQUIVALENT_PLASTIC_STRAIN if EQUIVALENT_PLASTIC_STRAIN in known else MISES

@@ -15,12 +15,14 @@ from neml2fe.fem.collective import collectively
 from neml2fe.fem.conditions.conditions import Dirichlet
 from neml2fe.fem.problem import Problem, StepResult
 from neml2fe.fem.results import checkpoint, pictures
-from neml2fe.fem.results.energies import Energies
+from neml2fe.fem.results.energies import BALANCE, Energies
 from neml2fe.fem.results.nodal import Averages
 from neml2fe.fem.results.probes import Probe, Probes
 from neml2fe.fem.results.report import Log, sections
 from neml2fe.fem.results.writer import FieldWriter
-from neml2fe.io.paths import cannot_write
+from neml2fe.io.paths import remove, remove_temporaries
+
+_ENDS = ("", "_points", "_load", "_convergence", "_report")  # of the stems of its files
 
 
 class Recorder:
@@ -87,7 +89,7 @@ class Recorder:
         """Open the table and the series: anew with the initial state, or where `Problem.time`
         says that a checkpoint was taken.
 
-        A new run removes the checkpoint and figures of an earlier one, which would not fit it.
+        A new run removes all that an earlier one of the same stem left, which would not fit it.
         `figure` is the scalar field to draw at the end; by default the equivalent plastic
         strain, or else the von Mises stress. Raises `InputError` if there is no such field.
         """
@@ -100,6 +102,7 @@ class Recorder:
             self._written = self._saved = problem.time
 
         def open_files() -> None:
+            remove_temporaries(self.directory, [self.stem + end for end in _ENDS])
             if not resumed:
                 self._remove_earlier()
             columns = ["step", "time", "dt", "newton_iterations", *row]
@@ -114,14 +117,12 @@ class Recorder:
             self._write_fields()
 
     def _remove_earlier(self) -> None:
+        self._writer.remove_earlier()
         for suffix in (
-            *(".checkpoint", ".png", "_load.png", "_convergence.png"),
+            *(".csv", ".checkpoint", ".png", "_load.png", "_convergence.png"),
             *("_report.html", "_report.md", "_failed_point.i"),
         ):
-            try:
-                self._path(suffix).unlink(missing_ok=True)
-            except OSError as error:
-                raise cannot_write(self._path(suffix), error) from error
+            remove(self._path(suffix))
 
     def reject(self, dt: float, reason: str) -> None:
         """Note, for the report, an attempt at a step of size `dt` that failed."""
@@ -207,7 +208,7 @@ class Recorder:
             self._table.close()
             files = [
                 *self._writer.paths(),
-                (self._table.path, "load table"),
+                (self._table.path, f"load table{self._balance()}"),
                 (self.checkpoint_path, "checkpoint to continue from"),
             ]
             self.files = [(path, what) for path, what in files if path.exists()]
@@ -217,6 +218,11 @@ class Recorder:
         if self._report:
             self._write_report()
         return self.files
+
+    def _balance(self) -> str:
+        if not self.log.energies:
+            return ""
+        return f"; its energies balance to {abs(self.log.energies[BALANCE]):.1e} of the largest"
 
     def _figures(self, draw: Callable[[], pictures.Listed] | None) -> pictures.Listed:
         if not pictures.can_draw():

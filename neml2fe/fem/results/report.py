@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from neml2fe.fem.conditions.conditions import Condition
+from neml2fe.fem.conditions.functions import PiecewiseLinear, SpaceFunction
 from neml2fe.fem.problem import Problem, StepResult
-from neml2fe.fem.results.energies import BALANCE
+from neml2fe.fem.results.energies import BALANCE, OTHER
+from neml2fe.fem.results.materials import named_parameters
 from neml2fe.io.document import Picture, Section, Table, Text
 
+_POINTS = 8  # of a function, that are shown
 _PACKAGES = ("neml2fe", "torch", "numpy", "scipy", "petsc4py", "mpi4py", "h5py", "meshio")
 
 
@@ -142,13 +145,8 @@ def _materials(problem: Problem) -> Section:
 
 
 def _parameters(body: str, material: Any) -> list[list[str]]:
-    """Those of the model of a `Material`, or of the one that an adapter holds."""
-    while not hasattr(material, "model"):
-        if not hasattr(material, "material"):
-            return []
-        material = material.material
     found = []
-    for name, value in material.model.named_parameters():
+    for name, value in named_parameters(material):
         text = f"{value.item():.10g}" if value.numel() == 1 else f"tensor {tuple(value.shape)}"
         found.append([body, name, text])
     return found
@@ -171,10 +169,26 @@ def _shown(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, list | tuple):
         return "(" + ", ".join(map(_shown, value)) + ")"
+    if isinstance(value, PiecewiseLinear):
+        points = [_shown(p) for p in zip(value.times.tolist(), value.values.tolist(), strict=True)]
+        if len(points) > _POINTS:
+            points = [
+                *points[: _POINTS - 1],
+                f"... {len(points)} points in all, the last",
+                points[-1],
+            ]
+        return f"piecewise linear in time {' '.join(points)}"
+    if isinstance(value, SpaceFunction):
+        return f"a function{_called(value.function)} of time and place"
     if callable(value) and not dataclasses.is_dataclass(value):
-        return "a function of time"
+        return f"a function{_called(value)} of time"
     text = str(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _called(function: Any) -> str:
+    name = getattr(function, "__name__", "<lambda>")
+    return "" if name == "<lambda>" else f" '{name}'"
 
 
 def _steps(log: Log) -> list[Any]:
@@ -216,7 +230,11 @@ def _energies(log: Log) -> list[Any]:
         return [Text("No step was made.")]
     balance = log.energies[BALANCE]
     rows = [[n.replace("_", " "), f"{v:.8g}"] for n, v in log.energies.items() if n != BALANCE]
-    text = f"The internal energy and the external work differ by {balance:.2e} of the largest."
+    taken, note = "The internal energy", ""
+    if OTHER in log.energies:
+        taken += ", with the other one of interfaces and springs,"
+        note = " What interfaces dissipate is in the other energy."
+    text = f"{taken} and the external work differ by {balance:.2e} of the largest.{note}"
     return [Table(["energy", "at the end"], rows), Text(text)]
 
 
@@ -231,9 +249,13 @@ def _timings(problem: Problem, log: Log) -> list[Any]:
     blocks: list[Any] = [Table(["phase", "seconds on rank 0", "of the run"], rows)]
     summary = getattr(problem.algebra, "log_summary", None)
     if summary is not None:
-        found = [[str(cell) for cell in row] for row in summary()]
-        if found:
-            blocks.append(Table(found[0], found[1:], "Events logged by PETSc", folded=True))
+        events = [
+            [event, str(count), f"{seconds:.4g}", f"{flops:.3g}"]
+            for event, count, seconds, flops in summary()
+        ]
+        if events:
+            head = ["event", "count", "seconds of the slowest rank", "flops of all ranks"]
+            blocks.append(Table(head, events, "Events logged by PETSc", folded=True))
     return blocks
 
 

@@ -40,8 +40,8 @@ class FieldWriter:
 
     - "cells": averages over elements;
     - "nodes": averages around nodes (see `nodal`);
-    - "bodies": averages around nodes in each body apart, `<field>_<body>`, so that stresses
-      are not mixed across an interface;
+    - "bodies": averages around nodes in each body that has the field, `<field>_<body>`, so that
+      stresses are not mixed across an interface;
     - "points": the values at the quadrature points, a cloud of points in a series of its own.
 
     The mesh of a rank has its own elements and their nodes; nodes that ranks share are in the
@@ -73,6 +73,12 @@ class FieldWriter:
         if "points" in self._words:
             found.append((self.cloud.path, "fields at quadrature points"))
         return found
+
+    def remove_earlier(self) -> None:
+        """Remove what a run of the same stem wrote, in any format; on rank 0 only."""
+        for kind in FORMATS.values():
+            for series in (self.series, self.cloud):
+                kind.remove(series.directory, series.stem)
 
     def resume(self) -> None:
         """Go on after `problem.time`; on rank 0 only."""
@@ -108,8 +114,10 @@ class FieldWriter:
             if "nodes" in self._words:
                 at_nodes[info.name] = averages.nodes(info)
             if "bodies" in self._words:
-                for body in bodies:
-                    at_nodes[f"{info.name}_{body}"] = averages.nodes(info, body)
+                for body in dict.fromkeys(problem.solids[k].name for k in info.sources):
+                    at_nodes[f"{info.name}_{body}"] = values = averages.nodes(info, body)
+                    if info.name == STRESS:
+                        at_nodes[f"{MISES}_{body}"] = io.mises(values)
         if STRESS in in_cells:
             in_cells[MISES] = [io.mises(stress) for stress in in_cells[STRESS]]
         if STRESS in at_nodes:

@@ -25,9 +25,10 @@ from neml2fe.types import R2
 if TYPE_CHECKING:
     from neml2fe.fem.problem import Problem
 
-LOCKING = ("quad", "hexahedron", "wedge", "quad8", "hexahedron20")
-"""Elements that a volumetric correction helps: not simplices, whose volume strain is constant
-or which do not lock, nor the full quadratic ones."""
+LOCKING = ("quad", "hexahedron", "wedge")
+"""Elements that the mean dilatation helps. The volume strain of linear simplices is constant
+anyway; quadratic elements hardly lock, and one mean value would take the order of theirs away (in
+hexahedron20 it even leaves three motions without stiffness)."""
 
 
 KINEMATICS = ("auto", "small", "finite")
@@ -43,7 +44,7 @@ def solid_terms(
     terms = []
     local = problem.local
     finite = chosen_kinematics(problem.bodies, kinematics)
-    shares = collectively(problem.comm, lambda: elements_of(problem.bodies, local), every_rank=True)
+    shares = elements_of(problem.bodies, local)
     for body, elements in zip(problem.bodies, shares, strict=True):
         material = seen(body.material, formulation, finite)
         check_fields(problem, body, material)
@@ -103,8 +104,9 @@ def check_fields(problem: Problem, body: Body, material: PointMaterial) -> None:
     missing = [n for n in needed if n not in body.fields and n not in problem.fields]
     if missing:
         raise ModelError(
-            f"the material needs the fields {missing}; give them as fields = ... (uniform "
-            "values, functions of time, or fields over the mesh)"
+            f"body '{body.name}': the material '{material.label}' needs the fields "
+            f"{', '.join(missing)}; give them as field_names and field_values (in Python: as "
+            "fields): numbers, functions of time, or fields over the mesh"
         )
     for name in body.fields:
         if name not in needed:
@@ -122,7 +124,11 @@ def check_fields(problem: Problem, body: Body, material: PointMaterial) -> None:
 
 
 def condition_terms(problem: Problem) -> list[Term]:
-    """Terms of the conditions that have a stiffness, the same on every rank."""
+    """Terms of the conditions that have a stiffness, the same on every rank. Collective."""
+    return collectively(problem.comm, lambda: _condition_terms(problem), every_rank=True)
+
+
+def _condition_terms(problem: Problem) -> list[Term]:
     measure = problem.solids[0].block.measure
     terms: list[Term] = []
     for condition in problem.conditions:

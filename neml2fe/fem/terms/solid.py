@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 
 from neml2fe.fem.body import Body
+from neml2fe.fem.collective import collectively
 from neml2fe.fem.conditions.fields import BoundField, FieldLike, bound
 from neml2fe.fem.failure import FailedPoint
 from neml2fe.fem.integrals.block import ElementBlock
@@ -27,6 +28,7 @@ class Stopwatch(Protocol):
 
 class SolidTerm(Term):
     """Elements of one type and material: their state, and the stress at the end of the last step.
+    Making one is collective.
 
     - `block`: their integrals; `n` points in all.
     - `cells`: number of their block among the mesh's cells; `local_elements`: their positions
@@ -61,16 +63,21 @@ class SolidTerm(Term):
             }
 
         self._fields = bind(fields, material.field_spec)
-        everywhere = slice(0, block.n_elements)
-        first = self.fields(time, everywhere)
-        state = material.initial_state(block.n_points, device=block.points.device, fields=first)
         initial = bind(body.initial_state, material.state_spec)
-        for name in state:
-            if name in initial:
-                state[name] = initial[name](time, everywhere)
-            elif current_name(name) in first:  # an old value of a field: that of the start
-                state[name] = first[current_name(name)]
-        self.state: State = {n: v.contiguous() for n, v in state.items()}
+
+        def at_start() -> State:
+            everywhere = slice(0, block.n_elements)
+            first = self.fields(time, everywhere)
+            state = material.initial_state(block.n_points, device=block.points.device, fields=first)
+            for name in state:
+                if name in initial:
+                    state[name] = initial[name](time, everywhere)
+                elif current_name(name) in first:  # an old value of a field: that of the start
+                    state[name] = first[current_name(name)]
+            return {n: v.contiguous() for n, v in state.items()}
+
+        # Values may be wrong on one rank only.
+        self.state: State = collectively(local.comm, at_start, every_rank=True)
         own = self.state.get(material.stress)
         start = block.points.new_zeros(block.n_points, *block.measure.shape)
         self.stress = start if own is None else own
