@@ -54,7 +54,7 @@ class TimeStepping:
                 f"time stepping: the run must end after it starts; start_time = {start:g}, "
                 f"end_time = {self.end:g}"
             )
-        beyond = [t for t in outputs if not start < t <= self.end]
+        beyond = [t for t in outputs if not start <= t <= self.end]
         if beyond:
             raise InputError(
                 f"the output times {', '.join(f'{t:g}' for t in beyond)} are outside of the run, "
