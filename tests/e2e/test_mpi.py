@@ -37,6 +37,7 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def agree(one: Path, other: Path) -> None:
     """Displacements, states and loads of two runs are equal to 1e-9, and so are their steps."""
     (a, had), (b, has) = (checkpoint.load(path / "plate.checkpoint") for path in (one, other))
+    assert had.pop("energies") == pytest.approx(has.pop("energies"), rel=1e-9)
     assert had == has and set(a) == set(b)
     for name in a:
         assert np.linalg.norm(a[name] - b[name]) <= 1e-9 * np.linalg.norm(a[name]), name

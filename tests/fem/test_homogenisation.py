@@ -200,6 +200,16 @@ def test_wrong_cells_are_refused(case: str) -> None:
         Problem(rectangle(2, 3, "quad"), material("elastic"), [cell], backend="scipy")
 
 
+def test_the_tangent_of_a_refused_step_is_not_that_of_the_last_one() -> None:
+    cell = PeriodicCell({"xx": lambda t: 0.002 * t})
+    problem = Problem(rectangle(2, 2, "quad"), material("j2"), [cell], backend="scipy")
+    assert problem.advance(1.0).converged
+    homogenised_tangent(problem)
+    assert not problem.advance(2.0, refuses=lambda time, x: "too long").converged
+    with pytest.raises(InputError, match="another one was tried since"):
+        homogenised_tangent(problem)
+
+
 def test_homogenisation_needs_a_cell_and_a_step() -> None:
     problem = Problem(rectangle(2, 2, "quad"), material("elastic"), [PeriodicCell()])
     with pytest.raises(InputError, match="there was none"):
