@@ -19,6 +19,7 @@ NUMERIC_ERRORS = {72, 76, 77, 82, 91}
 """Floating point, a failure inside MUMPS and its like, or multigrid of a matrix without norm, no
 convergence. Other errors mean a wrong option or a defect."""
 MUMPS_NULL_PIVOTS = 28
+NO_DESCENT = "the line search found no step that reduces the residual"
 
 
 def code_name(enumeration: Any, code: int) -> str:
@@ -80,7 +81,7 @@ def nonlinear_reason(snes: Any) -> str:
         SNES_CODE.CONVERGED_FNORM_ABS: "the residual is below atol",
         SNES_CODE.CONVERGED_FNORM_RELATIVE: "the residual fell below rtol",
         SNES_CODE.DIVERGED_MAX_IT: f"not converged in {snes.its} iterations",
-        SNES_CODE.DIVERGED_LINE_SEARCH: "the line search found no step that reduces the residual",
+        SNES_CODE.DIVERGED_LINE_SEARCH: NO_DESCENT,
         SNES_CODE.DIVERGED_FNORM_NAN: "the residual is not a number"
         + (" at the start of the solve" if snes.its == 0 else ""),
         SNES_CODE.DIVERGED_DTOL: "the residual grew",

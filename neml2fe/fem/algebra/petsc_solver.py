@@ -22,6 +22,7 @@ from neml2fe.fem.algebra.interface import (
 from neml2fe.fem.algebra.layout import Array
 from neml2fe.fem.algebra.petsc_reasons import (
     KSP_CODE,
+    NO_DESCENT,
     SNES_CODE,
     code_name,
     error_failure,
@@ -32,6 +33,7 @@ from neml2fe.fem.algebra.petsc_reasons import (
 from neml2fe.fem.algebra.petsc_setup import FAILED, FreeMotion, PetscSetUp
 
 T = TypeVar("T")
+LINE_SEARCH = "snes_linesearch_type"
 OVERSOLVE = 0.1
 """A Newton iteration solves its linear system to this fraction of the residual aimed at."""
 
@@ -87,9 +89,36 @@ class PetscSolver(PetscSetUp):
     ) -> NonlinearResult:
         """Newton's method; see `Algebra.solve_nonlinear`. `jacobian` sets the values of `mat`.
 
-        Another attempt goes on where the linear solver failed.
+        Where the line search finds no way on, whole steps are tried from `x0`: residuals with
+        kinks, such as those of points that leave the yield surface together, rise before they
+        fall.
         """
         self.statistics.newton_solves += 1
+        arguments = mat, residual, jacobian, x0, monitor, atol
+        result = self._newton(*arguments)
+        if result.reason != NO_DESCENT or self._options.has(LINE_SEARCH):
+            return result
+        usual = self._options.default(LINE_SEARCH, "bt")
+        self._options.default(LINE_SEARCH, "basic")
+        self.rebuild()
+        self.statistics.retries += 1
+        try:
+            whole = self._newton(*arguments)
+        finally:
+            self._options.default(LINE_SEARCH, usual)
+            self.rebuild()
+        return whole if whole.converged else result
+
+    def _newton(
+        self,
+        mat: Any,
+        residual: Residual,
+        jacobian: Jacobian,
+        x0: Array,
+        monitor: Monitor | None,
+        atol: float | None,
+    ) -> NonlinearResult:
+        """Newton's method, going on where the linear solver failed and may yet succeed."""
         self._norms, linear_iterations = [], 0
         x = x0
         while True:
@@ -176,11 +205,11 @@ class PetscSolver(PetscSetUp):
             rtol, atol, _, max_it = snes.getTolerances()
             goal = max(atol, rtol * self._norms[0])
             snes.setTolerances(rtol=0.0, atol=goal, max_it=max_it - begun)
-        if not has("ksp_atol"):
-            goal = max(OVERSOLVE * snes.getTolerances()[1], self._atol)
-            snes.getKSP().setTolerances(rtol=self._rtol, atol=goal)
-        else:
-            snes.getKSP().setTolerances(rtol=self._rtol)
+        ksp, enough = snes.getKSP(), self._atol
+        # A preconditioned residual has another unit than the residual aimed at.
+        if not has("ksp_atol") and ksp.getNormType() == PETSc.KSP.NormType.UNPRECONDITIONED:
+            enough = max(OVERSOLVE * snes.getTolerances()[1], enough)
+        ksp.setTolerances(rtol=self._rtol, atol=enough)
 
     def _guard(self, call: Callable[..., T], *arguments: Any) -> T:
         """Run a callback; when it fails on any rank, raise on all at the same place."""
