@@ -112,7 +112,5 @@
     output_times = '0.2 0.5 1 1.2'
     checkpoint_every = 0
     figure = 'stress_mises'
-    # A bond that softens: whole Newton steps find the way that shortened ones lose.
-    petsc_options = '-snes_linesearch_type basic'
   []
 []

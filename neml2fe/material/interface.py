@@ -146,10 +146,12 @@ class Adapter:
         """See `Material.initial_state`."""
         return self.material.initial_state(n, dtype, device, fields)
 
-    def require_shape(self, strain: torch.Tensor) -> None:
-        base = self.strain_kind.BASE_SHAPE
-        if tuple(strain.shape[1:]) != base:
-            raise ModelError(
-                f"material: strain '{self.strain}' must have shape "
-                f"(n, {', '.join(map(str, base))}), got {tuple(strain.shape)}"
-            )
+
+def require_shape(material: PointMaterial, strain: torch.Tensor) -> None:
+    """Raises `ModelError` unless `strain` is `(n, *base)` of the kind that drives `material`."""
+    base = material.strain_kind.BASE_SHAPE
+    if tuple(strain.shape[1:]) != base:
+        raise ModelError(
+            f"material: strain '{material.strain}' must have shape "
+            f"(n, {', '.join(map(str, base))}), got {tuple(strain.shape)}"
+        )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from neml2fe.errors import ModelError
-from neml2fe.material.interface import Adapter, PointMaterial, Time
+from neml2fe.material.interface import Adapter, PointMaterial, Time, require_shape
 from neml2fe.material.logarithm import Logarithm
 from neml2fe.material.piola import add_initial_stress
 from neml2fe.material.results import Fields, PointCotangents, PointResult, State
@@ -65,7 +65,7 @@ class LogarithmicStrain(Adapter):
         tangent: bool = True,
     ) -> PointResult:
         """See `Material.update`."""
-        self.require_shape(strain)
+        require_shape(self, strain)
         at = _Kinematics.of(strain)
         found = self.material.update(at.strain, state, time, dt, fields, tangent)
         slope = None

@@ -18,7 +18,7 @@ import torch
 from neml2fe.errors import ConvergenceError, ModelError
 from neml2fe.implicit import Status
 from neml2fe.kernels import repeated
-from neml2fe.material.interface import Adapter, PointMaterial, Time
+from neml2fe.material.interface import Adapter, PointMaterial, Time, require_shape
 from neml2fe.material.points import Part, Step, together, with_nan
 from neml2fe.material.results import Fields, PointCotangents, PointResult, State
 from neml2fe.models.model import Spec
@@ -217,7 +217,7 @@ class PlaneStress(Adapter):
         return together(parts)
 
     def _start(self, strain: torch.Tensor, state: State) -> torch.Tensor:
-        self.require_shape(strain)
+        require_shape(self, strain)
         z = state.get(OUT_OF_PLANE_STRAIN)
         if z is None or z.shape != (len(strain), 3):
             raise ModelError(

@@ -10,6 +10,7 @@ from neml2fe.kernels import BACKENDS
 from neml2fe.material.compiled import CompiledMaterial
 from neml2fe.material.composed import ComposedMaterial
 from neml2fe.material.history import current_name, is_old, lags
+from neml2fe.material.interface import require_shape
 from neml2fe.material.march import march, march_vjp
 from neml2fe.material.path import MarchCotangents, MarchResult
 from neml2fe.material.response import response
@@ -260,12 +261,7 @@ class Material:
         dt: float | torch.Tensor,
         fields: Fields | None,
     ) -> dict[str, torch.Tensor]:
-        base = self.strain_kind.BASE_SHAPE
-        if tuple(strain.shape[1:]) != base:
-            raise ModelError(
-                f"material: strain '{self.strain}' must have shape "
-                f"(n, {', '.join(map(str, base))}), got {tuple(strain.shape)}"
-            )
+        require_shape(self, strain)
         fields = fields or {}
         for name in fields:
             if name not in self.field_spec:

@@ -117,21 +117,25 @@ class Unknowns:
         by = np.zeros(local.n_owned, dtype=np.int64)  # number of the link, from 1
         links: list[tuple[str, Index]] = [(r.name, self._own(r.nodes)) for r in self.rigid]
         links += [(s.name, self._own_slaves(pairs)[0]) for s, pairs in self.cells]
+
+        def clash(nodes: Index) -> tuple[str, str] | None:
+            """A link that moves one of the nodes already, and the place of the node."""
+            taken = nodes[by[nodes] > 0]
+            if not taken.size:
+                return None
+            where = ", ".join(f"{x:g}" for x in local.points[taken[0]])
+            return links[by[taken[0]] - 1][0], where
+
         for number, (name, nodes) in enumerate(links, 1):
-            clash = nodes[by[nodes] > 0]
-            if clash.size:
-                other = links[by[clash[0]] - 1][0]
-                where = ", ".join(f"{x:g}" for x in local.points[clash[0]])
+            if found := clash(nodes):
+                other, where = found
                 raise InputError(
                     f"conditions '{other}' and '{name}' both move the node at ({where})"
                 )
             by[nodes] = number
         for condition, dofs in zip(self._prescribed, self.frames.dofs, strict=True):
-            nodes = dofs // local.dim
-            clash = nodes[by[nodes] > 0]
-            if clash.size:
-                other = links[by[clash[0]] - 1][0]
-                where = ", ".join(f"{x:g}" for x in local.points[clash[0]])
+            if found := clash(dofs // local.dim):
+                other, where = found
                 raise InputError(
                     f"condition '{condition.name}' prescribes the displacement of the node at "
                     f"({where}), which '{other}' moves; leave it out of one of them"

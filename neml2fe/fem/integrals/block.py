@@ -151,9 +151,3 @@ class ElementBlock:
     def at_points(self, nodal: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
         """Nodal values `(n_local_nodes, ...)` interpolated to the points of a part, `(n, ...)`."""
         return torch.einsum("qk,ek...->eq...", self.shapes, nodal[self.nodes[part]]).flatten(0, 1)
-
-    def cell_average(self, values: torch.Tensor) -> torch.Tensor:
-        """Volume averages `(n_elements, ...)` of values at the points `(n, ...)`."""
-        v = values.reshape(self.n_elements, self.n_quadrature, *values.shape[1:])
-        volumes = self.volumes()
-        return torch.einsum("eq,eq...->e...", volumes / volumes.sum(1, keepdim=True), v)
