@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -156,6 +157,20 @@ class _Entry:
                 )
         self.scale = _SCALES[parameter.scale](parameter, self.initial)
 
+    def at(self, start: int) -> _Entry:
+        """The same at another place in x."""
+        other = copy.copy(self)
+        other.where = slice(start, start + len(self.names))
+        return other
+
+    def agrees_with(self, other: _Entry) -> bool:
+        """Whether both mean the same by x."""
+        mine, others = (
+            (e.parameter.lower, e.parameter.upper, e.parameter.scale, e.shape)
+            for e in (self, other)
+        )
+        return mine == others and bool(torch.equal(self.initial, other.initial))
+
 
 class ParameterSet:
     """x in [0, 1]^P, float64 on the CPU, and the natural values that it stands for.
@@ -180,15 +195,18 @@ class ParameterSet:
         )
 
     @classmethod
-    def of(cls, model: torch.nn.Module, parameters: Sequence[FitParameter]) -> ParameterSet:
-        """The parameters of `model` to fit.
+    def of(
+        cls, model: torch.nn.Module | Mapping[str, Tensor], parameters: Sequence[FitParameter]
+    ) -> ParameterSet:
+        """The parameters of `model`, or of tensors by name, to fit.
 
         Raises InputError for an unknown parameter, one named twice, one that is frozen or not of
         floating point, and an initial value that is outside of the bounds.
         """
         if not parameters:
             raise InputError("a fit needs at least one parameter")
-        known = dict(model.named_parameters())
+        named = model.named_parameters() if isinstance(model, torch.nn.Module) else model
+        known = dict(named)
         entries: list[_Entry] = []
         start = 0
         for parameter in parameters:
@@ -208,6 +226,34 @@ class ParameterSet:
             entries.append(_Entry(parameter, tensor, start))
             start += tensor.numel()
         return cls(entries)
+
+    @classmethod
+    def joined(cls, sets: Mapping[str, ParameterSet]) -> ParameterSet:
+        """The parameters of several tests, those of the same name once.
+
+        Raises InputError where two tests say different things of one parameter.
+        """
+        found: dict[str, _Entry] = {}
+        owner: dict[str, str] = {}
+        start = 0
+        for test, each in sets.items():
+            for entry in each._entries:
+                name = entry.parameter.name
+                known = found.get(name)
+                if known is None:
+                    found[name], owner[name] = entry.at(start), test
+                    start += len(entry.names)
+                elif not known.agrees_with(entry):
+                    raise InputError(
+                        f"parameter '{name}' has other bounds, another scale or another initial "
+                        f"value in test '{test}' than in '{owner[name]}'"
+                    )
+        return cls(list(found.values()))
+
+    @property
+    def tensor_names(self) -> list[str]:
+        """Names of the tensors that are fitted, one for all entries of a table."""
+        return [entry.parameter.name for entry in self._entries]
 
     def natural(self, x: Tensor) -> Tensor:
         """Values `(P,)` in natural units at `x` `(P,)`; differentiable."""

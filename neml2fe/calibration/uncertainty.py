@@ -71,6 +71,7 @@ def uncertainty(problem: Problem, x: Tensor, level: float = 0.95) -> Uncertainty
     r, jacobian = (t.detach().cpu() for t in problem.linearised(x))
     used = (r != 0.0) | (jacobian != 0.0).any(-1)  # the others are masked or padded
     r, jacobian = r[used], jacobian[used]
+    rows = _Rows(problem, used)
     why: dict[str, str] = {}
 
     lower, upper = x <= _AT_BOUND, x >= 1.0 - _AT_BOUND
@@ -91,7 +92,7 @@ def uncertainty(problem: Problem, x: Tensor, level: float = 0.95) -> Uncertainty
                 "or add tests that tell them apart"
             )
     rank = int(fixed.sum())
-    scale, quantile = _scale(problem, r, len(r) - rank, level)
+    scale, quantile = _scale(rows, r, len(r) - rank, level)
     if math.isinf(scale):
         for i in free.tolist():
             why.setdefault(
@@ -110,14 +111,14 @@ def uncertainty(problem: Problem, x: Tensor, level: float = 0.95) -> Uncertainty
     correlation = torch.where(both, unscaled / torch.outer(deviations, deviations), 0.0)
     correlation.fill_diagonal_(1.0)
     errors = torch.where(known, scale * deviations, math.inf)
-    step = spread @ (u[: len(r), fixed].T @ _psi(problem, r))
+    step = spread @ (u[: len(r), fixed].T @ _psi(rows, r))
     moves = torch.where(step.abs() > _STILL, step.abs() / errors[free], 0.0)
     remarks = _at_bounds(problem, x, (lower | upper) & ~idle, scale, jacobian, why)
     remarks += _astray([names[i] for i in free.tolist()], moves.tolist())
     if bool((moves > _LOST).any()):
         errors, correlation = torch.full_like(errors, math.nan), torch.eye(len(x), dtype=x.dtype)
     else:
-        remarks += _misfit(problem, r, len(r) - rank)
+        remarks += _misfit(rows, r, len(r) - rank)
     standard, intervals = _natural(problem, x, errors, quantile)
 
     partners = _partners(names, correlation)
@@ -175,7 +176,7 @@ def _at_bounds(
     return remarks
 
 
-def _misfit(problem: Problem, r: Tensor, freedom: int) -> list[str]:
+def _misfit(problem: _Rows, r: Tensor, freedom: int) -> list[str]:
     """Whether known Gaussian noise explains the residuals: a chi-square test."""
     if not problem.noise_is_known or _is_robust(problem, r) or freedom <= 0:
         return []
@@ -194,6 +195,20 @@ def _misfit(problem: Problem, r: Tensor, freedom: int) -> list[str]:
     return []
 
 
+class _Rows:
+    """A problem with some of its residuals only."""
+
+    def __init__(self, problem: Problem, used: Tensor) -> None:
+        self._problem, self._used = problem, used
+        self.parameters, self.noise_is_known = problem.parameters, problem.noise_is_known
+
+    def curvature_weights(self, r: Tensor) -> Tensor | None:
+        whole = torch.zeros(len(self._used), dtype=r.dtype)
+        whole[self._used] = r
+        weights = weights_of(self._problem, whole)
+        return None if weights is None else weights[self._used]
+
+
 def _natural(problem: Problem, x: Tensor, errors: Tensor, quantile: float) -> tuple[Tensor, Tensor]:
     """Standard errors `(P,)` and intervals `(P, 2)`: the bounds for an infinite error, and NaN
     for one that is NaN."""
@@ -207,7 +222,7 @@ def _natural(problem: Problem, x: Tensor, errors: Tensor, quantile: float) -> tu
     return standard, torch.where(none, math.nan, torch.stack(intervals, dim=-1))
 
 
-def _scale(problem: Problem, r: Tensor, freedom: int, level: float) -> tuple[float, float]:
+def _scale(problem: _Rows, r: Tensor, freedom: int, level: float) -> tuple[float, float]:
     """s, and the quantile of both sides at `level`; infinite s if the noise cannot be told."""
     robust = _is_robust(problem, r)
     normal = float(special.ndtri(0.5 + 0.5 * level))
@@ -224,13 +239,13 @@ def _scale(problem: Problem, r: Tensor, freedom: int, level: float) -> tuple[flo
     return float((psi @ psi / freedom).sqrt() / slope.mean()), student
 
 
-def _is_robust(problem: Problem, r: Tensor) -> bool:
-    weights = weights_of(problem, r)
+def _is_robust(problem: _Rows, r: Tensor) -> bool:
+    weights = problem.curvature_weights(r)
     return weights is not None and not bool((weights == 1.0).all())
 
 
-def _psi(problem: Problem, r: Tensor) -> Tensor:
-    weights = weights_of(problem, r)
+def _psi(problem: _Rows, r: Tensor) -> Tensor:
+    weights = problem.curvature_weights(r)
     return r if weights is None else weights * r
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neml2fe.fem.algebra import Algebra
+from neml2fe.fem.algebra import Algebra, LinearResult
 from neml2fe.fem.conditions.constraints import Constraints
 from neml2fe.fem.conditions.unknowns import Unknowns
 from neml2fe.fem.integrals.matrix import LocalMatrix
@@ -93,6 +93,26 @@ class Equations:
         moved = self.unknowns.tangent(dq)
         forces = self.unknowns.sum_to_owners(self.matrix.product(moved))
         return self.unknowns.reduced(forces)
+
+    def transposed_product(self, w: Array, unbalanced: Array) -> Array:
+        """The transposed tangent of the last evaluation, whole, where the forces on the owned nodes
+        were `unbalanced`, times owned unknowns `w`. Collective."""
+        moved = self.unknowns.tangent(w)
+        forces = self.unknowns.sum_to_owners(self.matrix.product(moved, transposed=True))
+        return self.unknowns.reduced(forces) + self.unknowns.turning(w, unbalanced)
+
+    def solve_with_tangent(
+        self, rhs: Array, unbalanced: Array, rtol: float, transposed: bool = False
+    ) -> LinearResult:
+        """Solve with the tangent of the last evaluation, or its transpose, and the prescribed
+        unknowns held; the rank's own tangent stays whole. Collective."""
+        values = self.matrix.values
+        kept = values[self._removed]
+        try:
+            self.set_matrix(unbalanced)
+            return self.algebra.solve_linear(rhs, rtol, transposed=transposed)
+        finally:
+            values[self._removed] = kept
 
     @contextmanager
     def holding(self, controls: Sequence[int], unbalanced: Array) -> Iterator[NDArray[np.bool_]]:

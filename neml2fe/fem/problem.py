@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -37,6 +37,12 @@ from neml2fe.fem.terms.make import condition_terms, solid_terms
 from neml2fe.fem.terms.term import Term
 from neml2fe.material import PointMaterial, State
 
+if TYPE_CHECKING:
+    from neml2fe.fem.adjoint.solve import Solution
+    from neml2fe.fem.adjoint.taylor import TaylorTest
+    from neml2fe.fem.observations import BoundObservation, Observation
+    from neml2fe.fem.stepping import TimeStepping
+
 Array = NDArray[np.float64]
 Monitor = Callable[[int, float], None]
 Judge = Callable[[float, Array], str]
@@ -55,7 +61,8 @@ class StepResult:
     """What one attempt at a time step came to.
 
     `residual_norms` are the norms of the out-of-balance forces, Newton iteration by
-    iteration; `failed_points` counts, over all ranks, the points whose local solve failed.
+    iteration, `force_scale` the forces that they compare with, and `round_off` what these norms
+    cannot fall below; `failed_points` counts, over all ranks, the points whose local solve failed.
     """
 
     converged: bool
@@ -64,6 +71,8 @@ class StepResult:
     residual_norms: list[float] = field(default_factory=list)
     linear_iterations: int = 0
     failed_points: int = 0
+    force_scale: float = 0.0
+    round_off: float = 0.0
 
 
 class Problem:
@@ -109,7 +118,8 @@ class Problem:
     ) -> None:
         if not 0.0 < tolerance < 1.0:
             raise InputError(f"the tolerance must be between 0 and 1, got {tolerance:g}")
-        self.comm, self.tolerance, self.time = comm, tolerance, start_time
+        self.comm, self.tolerance = comm, tolerance
+        self.time = self.start_time = start_time
         self.device = torch.device(device)
         self.timings: dict[str, float] = defaultdict(float)
         self.bodies = as_bodies(bodies)
@@ -284,8 +294,9 @@ class Problem:
         self.holds_tangent = True
         self._linear = result.iterations == 0
         return StepResult(
-            True, result.reason, result.iterations, result.residual_norms, result.linear_iterations
-        )
+            True, result.reason, result.iterations, result.residual_norms,
+            result.linear_iterations, force_scale=scale, round_off=noise,
+        )  # fmt: skip
 
     def _predict(
         self, prescribed: Array, external: Array, control: Array, time: float, dt: float
@@ -337,10 +348,46 @@ class Problem:
         self.algebra.renew()
         self.equations.diagonal, self._linear = 0.0, True
 
+    def reset(self) -> None:
+        """Back to the start: no displacements, the initial state. What follows is the same, bit by
+        bit, as with a new problem. Collective."""
+        self.renew()
+        for term in self.terms:
+            term.reset(self.start_time)
+        self.restore(np.zeros_like(self.q), self.start_time)
+        self.unbalanced = np.zeros_like(self.unbalanced)
+        self.steps, self.holds_tangent = 0, False
+
     def restore(self, q: Array, time: float) -> None:
         """Take up owned unknowns `q` `(n_unknowns,)`, of `Problem.q`, at `time`. Collective."""
         self.q, self.time = np.array(q, dtype=np.float64), time
         self.u = self.unknowns.displacements(self.q)
+
+    # --- whole runs --------------------------------------------------------------------
+    def solve(
+        self,
+        stepping: TimeStepping | Sequence[float],
+        observe: Mapping[str, Observation | BoundObservation],
+        times: Sequence[float] = (),
+        **options: Any,
+    ) -> Solution:
+        """A run from the start as one node of torch's graph: see `neml2fe.fem.adjoint.solve`."""
+        from neml2fe.fem.adjoint.solve import solve  # which needs `Problem`
+
+        return solve(self, stepping, observe, times, **options)
+
+    def taylor_test(
+        self,
+        stepping: TimeStepping | Sequence[float],
+        observe: Mapping[str, Observation | BoundObservation],
+        loss: Callable[[Solution], torch.Tensor],
+        times: Sequence[float] = (),
+        **options: Any,
+    ) -> TaylorTest:
+        """Check the gradient of a loss: see `neml2fe.fem.adjoint.taylor.taylor_test`."""
+        from neml2fe.fem.adjoint.taylor import taylor_test
+
+        return taylor_test(self, stepping, observe, loss, times, **options)
 
     # --- results -----------------------------------------------------------------------
     def load_row(self) -> dict[str, float]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from neml2fe import io
 from neml2fe.errors import ConvergenceError, Error, InputError
@@ -42,6 +42,16 @@ class Run:
     wall: float = 0.0
 
 
+class Listener(Protocol):
+    """Is told of every step."""
+
+    def before_step(self) -> None:
+        """A step is about to be tried."""
+
+    def after_step(self, dt: float, result: StepResult) -> None:
+        """A step of size `dt` was accepted. Collective."""
+
+
 def simulate(
     problem: Problem,
     stepping: TimeStepping,
@@ -50,6 +60,7 @@ def simulate(
     resume: str | os.PathLike[str] | None = None,
     figure: str | None = None,
     quiet: bool = False,
+    listener: Listener | None = None,
 ) -> Run:
     """March `problem` from its present time to `stepping.end`. Collective.
 
@@ -92,6 +103,8 @@ def simulate(
         failed = 0
         while problem.time < stepping.end:
             time, size = stepping.limited(problem.time, dt)
+            if listener is not None:
+                listener.before_step()
             with _closing(table, recorder, step, dt, InputError):
                 result = problem.advance(time, table.iteration, error.refuses if error else None)
             if not result.converged:
@@ -112,6 +125,8 @@ def simulate(
                 error.accept()
                 dt = stepping.within_limits(min(dt, error.suggested(size)))
             run.steps.append(StepRecord(step, time, size, result))
+            if listener is not None:
+                listener.after_step(size, result)
             last = problem.time >= stepping.end
             row = problem.load_row()
             table.step(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PROBLEM = Call(fem.Problem, ("mesh", "bodies", "conditions", "petsc_options", "comm"))
 STEPPING = Call(fem.TimeStepping, renamed={"end": "end_time"})
 RECORDER = Call(fem.Recorder, ("problem", "directory", "stem", "probes"), {"every": "output_every"})
-SIMULATION = Call(fem.simulate, ("problem", "stepping", "recorder", "resume", "quiet"))
+SIMULATION = Call(fem.simulate, ("problem", "stepping", "recorder", "resume", "quiet", "listener"))
 CALLS = (STEPPING, PROBLEM, RECORDER, SIMULATION)
 _LISTS = {"bodies": "Bodies", "boundary_conditions": "BoundaryConditions", "probes": "Probes"}
 _OPTIONS = ("petsc_options", "petsc_options_file")

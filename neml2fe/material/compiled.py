@@ -67,12 +67,14 @@ class CompiledMaterial:
 
     def pull_request(self) -> Request:
         """Cotangents of all inputs but times, and of parameters where one needs them."""
-        parameters = self.parameters()
-        needed = any(p.requires_grad for p in parameters.values())
+        return self._product("vjp", any(p.requires_grad for p in self.parameters().values()))
+
+    def _product(self, kind: str, by_parameters: bool) -> Request:
+        """By all inputs but times, so that the choice of rates makes no further kernels."""
         wrt = [n for n in self._inputs if n not in self.material._times]
-        return Request(
-            "vjp", self.of, (*wrt, *(PARAMETER + n for n in (parameters if needed else ())))
-        )
+        if by_parameters:
+            wrt += [PARAMETER + n for n in self.parameters()]
+        return Request(kind, self.of, tuple(wrt))
 
     def kernels(self, inputs: Raw) -> Kernels:
         m, model = self.material, self.material.model
@@ -181,16 +183,23 @@ class CompiledMaterial:
         summed = [BAR + PARAMETER + n for n in shared]
         found = kernels.kernel(request)(len(strain), arguments, like=strain, summed=summed).arrays
         by_parameter = {
-            n: found[BAR + PARAMETER + n].to(p.dtype)
+            n: found[BAR + PARAMETER + n].to(p.dtype).sum_to_size(p.shape)
             for n, p in parameters.items()
             if p.requires_grad
         }
         return {n: found[BAR + n] for n in wrt}, by_parameter
 
-    def jvp(self, inputs: Raw, rates: Raw, solution: torch.Tensor | None) -> Raw | None:
-        """Rates of the outputs for those of some inputs; None where eager is to do it."""
+    def jvp(
+        self,
+        inputs: Raw,
+        rates: Raw,
+        parameter_rates: Mapping[str, torch.Tensor],
+        solution: torch.Tensor | None,
+    ) -> Raw | None:
+        """Rates of the outputs for those of some inputs and parameters; None where eager is to do
+        it."""
         strain = inputs[self.material.strain]
-        request = Request("jvp", self.of, tuple(rates))
+        request = self._product("jvp", bool(parameter_rates))
         kernels = self._prepared(inputs, request, len(strain))
         if kernels is None:
             return None
@@ -198,7 +207,10 @@ class CompiledMaterial:
         if solution is None:
             return None
         arguments = self.arguments(inputs) | {SOLUTION: solution}
-        arguments |= {RATE + n: v for n, v in rates.items()}
+        known = rates | {PARAMETER + n: v for n, v in parameter_rates.items()}
+        for name in request.wrt:
+            zero = strain.new_zeros(kernels.program.input(name).shape)
+            arguments[RATE + name] = known.get(name, zero)
         found = kernels.kernel(request)(len(strain), arguments, like=strain).arrays
         return {n: found[RATE + n] for n in self.of}
 

@@ -6,15 +6,17 @@ told to be eager.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from neml2fe.implicit import recorded_solves
-from neml2fe.kernels import backend
+from neml2fe.kernels import TRACING, backend
 from neml2fe.models import value_and_jacobian
+from neml2fe.models.functional import substituted
 from neml2fe.types import TypedTensor
 
 if TYPE_CHECKING:
@@ -58,15 +60,21 @@ class ComposedMaterial:
         return Update(values, slope, status.clone(), iterations.clone())
 
     def vjp(self, inputs: Raw, bars: Raw, wrt: list[str]) -> tuple[Raw, Raw]:
-        """Cotangents of the inputs `wrt` and of parameters for those of outputs."""
+        """Cotangents of the inputs `wrt` and of parameters for those of outputs.
+
+        A parameter that is a node of a graph, not a leaf, is held apart from it.
+        """
         model, n = self.material.model, len(inputs[self.material.strain])
         sources = {n: inputs[n].detach().clone().requires_grad_() for n in wrt}
-        parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        with torch.enable_grad(), self._backend():
+        parameters = {n: p for n, p in self.material.parameters.items() if p.requires_grad}
+        apart = {n: p.detach().requires_grad_() for n, p in parameters.items() if not p.is_leaf}
+        parameters |= apart
+        with torch.enable_grad(), self._backend(), self._with(apart):
             values = model.evaluate(self._typed({**inputs, **sources}))
             weighted = sum(
                 (values[name].data.expand(n, *bar.shape[1:]) * bar).sum()
                 for name, bar in bars.items()
+                if name in values
             )
             targets = [*sources.values(), *parameters.values()]
             found = torch.autograd.grad(weighted, targets, allow_unused=True)  # type: ignore[arg-type]
@@ -74,19 +82,32 @@ class ComposedMaterial:
             torch.zeros_like(t) if g is None else g for g, t in zip(found, targets, strict=True)
         ]
         by_input = dict(zip(sources, gradients[: len(sources)], strict=True))
+        for name in bars.keys() - values.keys():  # state that is only handed on
+            by_input[name] = by_input[name] + bars[name]
         return by_input, dict(zip(parameters, gradients[len(sources) :], strict=True))
 
-    def jvp(self, inputs: Raw, rates: Raw) -> Raw:
-        """Rates of the outputs for those of some inputs."""
-        model, names = self.material.model, list(rates)
+    def jvp(self, inputs: Raw, rates: Raw, parameter_rates: Mapping[str, torch.Tensor]) -> Raw:
+        """Rates of the outputs for those of some inputs and parameters."""
+        own = self.material.parameters
 
-        def outputs(*values: torch.Tensor) -> Raw:
-            typed = self._typed({**inputs, **dict(zip(names, values, strict=True))})
-            return {n: v.data for n, v in model.evaluate(typed).items()}
+        def outputs(values: Raw, parameters: Raw) -> Raw:
+            with self._with(parameters):
+                found = self.material.model.evaluate(self._typed({**inputs, **values}))
+            return {n: v.data for n, v in found.items()}
 
-        given, along = (tuple(v[n] for n in names) for v in (inputs, rates))
+        given = {n: inputs[n] for n in rates}, {n: own[n].detach() for n in parameter_rates}
+        along = rates, {n: v.to(own[n]) for n, v in parameter_rates.items()}
         with torch.no_grad(), self._backend():
             return torch.func.jvp(outputs, given, along)[1]  # type: ignore[misc]
+
+    @contextmanager
+    def _with(self, parameters: Mapping[str, torch.Tensor]) -> Iterator[None]:
+        """Evaluate the model with other tensors in place of these parameters."""
+        if not parameters:
+            yield
+            return
+        with TRACING, substituted(self.material.model, parameters):
+            yield
 
     def _typed(self, inputs: Raw) -> dict[str, TypedTensor]:
         return self.material.typed(inputs)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
 
-from neml2fe.errors import ModelError
+from neml2fe.errors import ModelError, suggest
 from neml2fe.material.results import Fields, PointCotangents, PointResult, State
 from neml2fe.models.model import Spec
 from neml2fe.types import TypedTensor
@@ -48,6 +49,11 @@ class PointMaterial(Protocol):
 
     @property
     def field_spec(self) -> Spec: ...
+
+    @property
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """See `Material.parameters`."""
+        ...
 
     def initial_state(
         self,
@@ -96,6 +102,7 @@ class PointMaterial(Protocol):
         fields: Fields | None = None,
         field_rate: State | None = None,
         solution: torch.Tensor | None = None,
+        parameter_rate: Mapping[str, torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, State]:
         """See `Material.jvp`."""
         ...
@@ -136,6 +143,10 @@ class Adapter:
     def field_spec(self) -> Spec:
         return self.material.field_spec
 
+    @property
+    def parameters(self) -> dict[str, torch.Tensor]:
+        return self.material.parameters
+
     def initial_state(
         self,
         n: int,
@@ -147,6 +158,30 @@ class Adapter:
         return self.material.initial_state(n, dtype, device, fields)
 
 
+class StressAdapter(Adapter):
+    """An adapter whose stress follows from that of `material`, an SR2, which it keeps behind the
+    unknowns of a solution, so that derivatives there need no further update."""
+
+    def _solution(self, own: PointResult) -> torch.Tensor | None:
+        """That of the adapter from the result of `material`."""
+        return None if own.solution is None else torch.cat([own.solution, own.stress], -1)
+
+    def _at_solution(
+        self,
+        strain: torch.Tensor,
+        state: State,
+        time: Time,
+        dt: Time,
+        fields: Fields | None,
+        known: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Stress and unknowns of `material` at its `strain`, where derivatives are taken."""
+        if known is not None:
+            return known[:, -6:], known[:, :-6]
+        own = self.material.update(strain, state, time, dt, fields, tangent=False)
+        return own.stress, None if len(own.failed) else own.solution
+
+
 def require_shape(material: PointMaterial, strain: torch.Tensor) -> None:
     """Raises `ModelError` unless `strain` is `(n, *base)` of the kind that drives `material`."""
     base = material.strain_kind.BASE_SHAPE
@@ -155,3 +190,18 @@ def require_shape(material: PointMaterial, strain: torch.Tensor) -> None:
             f"material: strain '{material.strain}' must have shape "
             f"(n, {', '.join(map(str, base))}), got {tuple(strain.shape)}"
         )
+
+
+def require_rates(material: PointMaterial, what: str, rates: Fields | None, of: Fields) -> None:
+    """Raises `ModelError` where `rates` are of none of `of`, or in another shape."""
+    for name, rate in (rates or {}).items():
+        if name not in of:
+            raise ModelError(
+                f"material: '{material.label}' has no {what} '{name}' to have a rate"
+                f"{suggest(name, of)}"
+            )
+        if rate.shape != of[name].shape:
+            raise ModelError(
+                f"material: the rate of {what} '{name}' must have shape {tuple(of[name].shape)}, "
+                f"got {tuple(rate.shape)}"
+            )

@@ -8,12 +8,13 @@ the small-strain material, so that its kernel serves both kinematics.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 
 from neml2fe.errors import ModelError
-from neml2fe.material.interface import Adapter, PointMaterial, Time, require_shape
+from neml2fe.material.interface import PointMaterial, StressAdapter, Time, require_shape
 from neml2fe.material.logarithm import Logarithm
 from neml2fe.material.piola import add_initial_stress
 from neml2fe.material.results import Fields, PointCotangents, PointResult, State
@@ -21,7 +22,7 @@ from neml2fe.types import R2, SR2, TypedTensor
 from neml2fe.types.mandel import to_matrix
 
 
-class LogarithmicStrain(Adapter):
+class LogarithmicStrain(StressAdapter):
     """`material`, a small-strain one, driven by deformation gradients `(n, 3, 3)` to first
     Piola-Kirchhoff stress `(n, 3, 3)`, tangent `(n, 3, 3, 3, 3)`.
 
@@ -71,7 +72,12 @@ class LogarithmicStrain(Adapter):
         slope = None
         if found.tangent is not None:
             slope = at.slope(found.stress, found.tangent)
-        return replace(found, stress=at.first_piola(found.stress), tangent=slope)
+        return replace(
+            found,
+            stress=at.first_piola(found.stress),
+            tangent=slope,
+            solution=self._solution(found),
+        )
 
     def vjp(
         self,
@@ -84,12 +90,12 @@ class LogarithmicStrain(Adapter):
         fields: Fields | None = None,
         solution: torch.Tensor | None = None,
     ) -> PointCotangents:
-        """See `Material.vjp`. One of those of `material`, and one update."""
+        """See `Material.vjp`. One of those of `material`; without a solution, one update."""
         at = _Kinematics.of(strain)
-        own = self.material.update(at.strain, state, time, dt, fields, tangent=False).stress
+        own, inner = self._at_solution(at.strain, state, time, dt, fields, solution)
         by_s = 0.5 * _times(at.by_f, stress_bar.flatten(1))
         own_bar = _times(at.log.slope, by_s)
-        found = self.material.vjp(at.strain, state, time, dt, own_bar, state_bar, fields, solution)
+        found = self.material.vjp(at.strain, state, time, dt, own_bar, state_bar, fields, inner)
         by_c = _times(at.log.curvature(own), by_s) + 0.5 * _times(at.log.slope, found.strain)
         by_f = _times(at.by_f.mT, by_c).unflatten(1, (3, 3))
         return replace(found, strain=by_f + stress_bar @ at.second_piola(own))
@@ -105,14 +111,24 @@ class LogarithmicStrain(Adapter):
         fields: Fields | None = None,
         field_rate: State | None = None,
         solution: torch.Tensor | None = None,
+        parameter_rate: Mapping[str, torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, State]:
-        """See `Material.jvp`. One of those of `material`, and one update."""
+        """See `Material.jvp`. One of those of `material`; without a solution, one update."""
         at = _Kinematics.of(strain)
-        own = self.material.update(at.strain, state, time, dt, fields, tangent=False).stress
+        own, inner = self._at_solution(at.strain, state, time, dt, fields, solution)
         c_rate = _times(at.by_f, strain_rate.flatten(1))
         rate = 0.5 * _times(at.log.slope, c_rate)
         own_rate, states = self.material.jvp(
-            at.strain, state, time, dt, rate, state_rate, fields, field_rate, solution
+            at.strain,
+            state,
+            time,
+            dt,
+            rate,
+            state_rate,
+            fields,
+            field_rate,
+            inner,
+            parameter_rate,
         )
         s_rate = _times(at.log.slope, own_rate) + _times(at.log.curvature(own), c_rate)
         p_rate = 0.5 * _times(at.by_f.mT, s_rate).unflatten(1, (3, 3))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
 from neml2fe.errors import ModelError, suggest
-from neml2fe.material.interface import Adapter, PointMaterial, Time
+from neml2fe.material.interface import PointMaterial, StressAdapter, Time
 from neml2fe.material.logarithmic import LogarithmicStrain
 from neml2fe.material.piola import first_piola, first_piola_slope
 from neml2fe.material.point import Material
@@ -59,7 +60,7 @@ def stress_measure_of(material: Material, given: str = "auto") -> str:
     return measure
 
 
-class FirstPiolaKirchhoff(Adapter):
+class FirstPiolaKirchhoff(StressAdapter):
     """`material`, driven by a deformation gradient `(n, 3, 3)` to Cauchy, Kirchhoff or second
     Piola-Kirchhoff stress, as one that gives the first `(n, 3, 3)`, tangent `(n, 3, 3, 3, 3)`.
 
@@ -94,7 +95,12 @@ class FirstPiolaKirchhoff(Adapter):
         slope = found.tangent
         if slope is not None:
             slope = first_piola_slope(strain, found.stress, slope, self.measure)
-        return replace(found, stress=first_piola(strain, found.stress, self.measure), tangent=slope)
+        return replace(
+            found,
+            stress=first_piola(strain, found.stress, self.measure),
+            tangent=slope,
+            solution=self._solution(found),
+        )
 
     def vjp(
         self,
@@ -107,13 +113,13 @@ class FirstPiolaKirchhoff(Adapter):
         fields: Fields | None = None,
         solution: torch.Tensor | None = None,
     ) -> PointCotangents:
-        """See `Material.vjp`. One of those of `material`, and one update."""
-        own = self.material.update(strain, state, time, dt, fields, tangent=False).stress
+        """See `Material.vjp`. One of those of `material`; without a solution, one update."""
+        own, inner = self._at_solution(strain, state, time, dt, fields, solution)
         _, pull = torch.func.vjp(  # type: ignore[misc]
             lambda f, s: first_piola(f, s, self.measure), strain, own
         )
         by_strain, by_stress = pull(stress_bar)
-        found = self.material.vjp(strain, state, time, dt, by_stress, state_bar, fields, solution)
+        found = self.material.vjp(strain, state, time, dt, by_stress, state_bar, fields, inner)
         return replace(found, strain=found.strain + by_strain)
 
     def jvp(
@@ -127,11 +133,21 @@ class FirstPiolaKirchhoff(Adapter):
         fields: Fields | None = None,
         field_rate: State | None = None,
         solution: torch.Tensor | None = None,
+        parameter_rate: Mapping[str, torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, State]:
-        """See `Material.jvp`. One of those of `material`, and one update."""
-        own = self.material.update(strain, state, time, dt, fields, tangent=False).stress
+        """See `Material.jvp`. One of those of `material`; without a solution, one update."""
+        own, inner = self._at_solution(strain, state, time, dt, fields, solution)
         own_rate, rates = self.material.jvp(
-            strain, state, time, dt, strain_rate, state_rate, fields, field_rate, solution
+            strain,
+            state,
+            time,
+            dt,
+            strain_rate,
+            state_rate,
+            fields,
+            field_rate,
+            inner,
+            parameter_rate,
         )
         _, rate = torch.func.jvp(  # type: ignore[misc]
             lambda f, s: first_piola(f, s, self.measure), (strain, own), (strain_rate, own_rate)

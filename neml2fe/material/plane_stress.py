@@ -10,7 +10,7 @@ R. de Borst, CMAME 89 (1991) 349 for the algorithm; here it is a Newton iteratio
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -143,6 +143,7 @@ class PlaneStress(Adapter):
         fields: Fields | None = None,
         field_rate: State | None = None,
         solution: torch.Tensor | None = None,
+        parameter_rate: Mapping[str, torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, State]:
         """See `Material.jvp`. Two of those of `material`, and one update."""
         step = Step(self._inner(state), time, dt, fields)
@@ -152,7 +153,7 @@ class PlaneStress(Adapter):
 
         def pushed() -> tuple[torch.Tensor, State]:
             return self.material.jvp(
-                full, step.state, time, dt, rate, rates, fields, field_rate, inner
+                full, step.state, time, dt, rate, rates, fields, field_rate, inner, parameter_rate
             )
 
         out = pushed()[0].flatten(1)[:, self._out]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from neml2fe.errors import ModelError, suggest
-from neml2fe.implicit import Status, recorded_solves
+from neml2fe.implicit import Status
 from neml2fe.kernels import BACKENDS
 from neml2fe.material.compiled import CompiledMaterial
 from neml2fe.material.composed import ComposedMaterial
 from neml2fe.material.history import current_name, is_old, lags
-from neml2fe.material.interface import require_shape
+from neml2fe.material.interface import require_rates, require_shape
 from neml2fe.material.march import march, march_vjp
 from neml2fe.material.path import MarchCotangents, MarchResult
 from neml2fe.material.response import response
 from neml2fe.material.results import Fields, PointCotangents, PointResult, State
+from neml2fe.material.shapes import Shapes, state_shapes
 from neml2fe.material.variables import require_variables, state_of, strain_of, stress_of
 from neml2fe.models import Model
-from neml2fe.models.derivatives import inner_shape
-from neml2fe.models.functional import of_no_points
 from neml2fe.models.model import Spec
 from neml2fe.types import R2, TypedTensor
 
@@ -68,7 +69,7 @@ class Material:
         self.field_spec: Spec = {
             n: t for n, t in self.inputs.items() if not is_old(n) and n not in (self.strain, time)
         }
-        self._shapes: dict[tuple[object, ...], dict[str, tuple[int, ...]]] = {}
+        self._shapes: dict[tuple[object, ...], Shapes] = {}
         self.compiled, self.composed = CompiledMaterial(self), ComposedMaterial(self)
 
     @property
@@ -83,33 +84,22 @@ class Material:
     def stress_kind(self) -> type[TypedTensor]:
         return self.outputs[self.stress]
 
-    def state_shapes(self, fields: Fields | None = None) -> dict[str, tuple[int, ...]]:
+    @property
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """Those of the model by full name, `(*base)` or `(n, *base)` where they vary by point.
+
+        By these names `jvp` takes rates, and `vjp` gives cotangents of those that require a
+        gradient.
+        """
+        return self.compiled.parameters()
+
+    def state_shapes(self, fields: Fields | None = None) -> Shapes:
         """Sub-batch and base shape of every state variable, given the fields of some points."""
         inner = {n: tuple(v.shape[1:]) for n, v in (fields or {}).items()}
         key = tuple(sorted(inner.items()))
         if key not in self._shapes:
-            self._shapes[key] = self._find_shapes(inner)
+            self._shapes[key] = state_shapes(self, inner)
         return self._shapes[key]
-
-    def _find_shapes(self, inner: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Updates of no points at all, until no state changes its shape."""
-        shapes = {n: t.BASE_SHAPE for n, t in self.inputs.items()} | inner
-        like = next(iter([*self.model.parameters(), torch.zeros(0, dtype=torch.float64)]))
-        for _ in range(len(self.state_spec) + 1):
-            nothing = {n: like.new_zeros(0, *shapes[n]) for n in self.inputs}
-            with torch.no_grad(), recorded_solves(), of_no_points(self.model):
-                outputs = self.model.evaluate(self.typed(nothing))
-            found = {
-                name: inner_shape(outputs[name])
-                if name in outputs
-                else shapes.get(name, kind.BASE_SHAPE)
-                for name, kind in self.state_spec.items()
-            }
-            older = {lags(n, 1): shape for n, shape in found.items()}
-            if all(shapes.get(n) == shape for n, shape in older.items()):
-                break
-            shapes |= older
-        return found
 
     def typed(self, inputs: State) -> dict[str, TypedTensor]:
         """Inputs `(n, *sub_batch, *base)` with their types; times may be plain numbers."""
@@ -181,15 +171,17 @@ class Material:
         do not exist.
         """
         inputs = self._inputs(strain, state, time, dt, fields)
-        bars = {n: v for n, v in (state_bar or {}).items() if n in self.outputs}
-        known = bars.get(self.stress)
+        bars, known = dict(state_bar or {}), (state_bar or {}).get(self.stress)
+        for name in bars:
+            if name not in self.compiled.of:
+                raise ModelError(
+                    f"material: '{self.label}' has no state '{name}' to have a cotangent"
+                    f"{suggest(name, self.compiled.of)}"
+                )
         bars[self.stress] = stress_bar if known is None else stress_bar + known
         wrt = [n for n in inputs if n not in self._times]
         found = self.compiled.vjp(inputs, bars, wrt, solution)
         by_input, by_parameter = found or self.composed.vjp(inputs, bars, wrt)
-        for name, bar in (state_bar or {}).items():
-            if name in by_input and name not in self.outputs:  # state that is only handed on
-                by_input[name] = by_input[name] + bar
         return PointCotangents(
             strain=by_input[self.strain],
             state={n: by_input[lags(n, 1)] for n in self.state_spec},
@@ -243,13 +235,24 @@ class Material:
         fields: Fields | None = None,
         field_rate: State | None = None,
         solution: torch.Tensor | None = None,
+        parameter_rate: Mapping[str, torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, State]:
-        """Push rates of strain `(n, *base)`, old state and fields, zero where not given, through
-        one update: rates of the new stress and state. `solution` and errors as for `vjp`."""
+        """Push rates of strain `(n, *base)`, old state, fields and parameters, zero where not
+        given, through one update: rates of the new stress and state.
+
+        `parameter_rate` is by the names of `parameters` and in their shapes; a parameter need not
+        require a gradient. `solution` and errors as for `vjp`; `ModelError` for unknown names.
+        """
         inputs = self._inputs(strain, state, time, dt, fields)
+        require_rates(self, "strain", {self.strain: strain_rate}, {self.strain: strain})
+        require_rates(self, "state", state_rate, {n: state[n] for n in self.state_spec})
+        require_rates(self, "field", field_rate, fields or {})
+        require_rates(self, "parameter", parameter_rate, self.parameters)
         old = {lags(n, 1): v for n, v in (state_rate or {}).items()}
         rates = {self.strain: strain_rate, **old, **(field_rate or {})}
-        found = self.compiled.jvp(inputs, rates, solution) or self.composed.jvp(inputs, rates)
+        also = parameter_rate or {}
+        found = self.compiled.jvp(inputs, rates, also, solution)
+        found = found or self.composed.jvp(inputs, rates, also)
         zeros = {n: torch.zeros_like(v) for n, v in inputs.items() if n not in rates}
         return found[self.stress], self._next(found, {**zeros, **rates}, fields)
 

@@ -20,8 +20,9 @@ class PointResult:
     stress `(n, *base)`, Mandel if symmetric; tangent `(n, *base, *strain_base)`
     dstress/dstrain of the discrete update (or None); state by name, `(n, *sub_batch, *base)`;
     status and iterations `(n,)`. Points whose status is not `Status.CONVERGED` hold NaN.
-    `solution` are the implicit unknowns that a kernel found, `(n, n_unknowns)`, which spare `vjp`
-    and `jvp` the solve. `energy` `(n,)` per reference volume, if the material has one.
+    `solution` are the implicit unknowns that a kernel found, and what adapters add, `(n, size)`,
+    which spare `vjp` and `jvp` the solve. `energy` `(n,)` per reference volume, if the material
+    has one.
     """
 
     stress: torch.Tensor

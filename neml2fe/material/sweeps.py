@@ -144,7 +144,10 @@ def backward(
         strain=found[BAR + m.strain],
         state={n: found[BAR + lags(n, 1)][0] for n in m.state_spec},
         fields={n: found[BAR + n] for n in m.field_spec},
-        parameters={n: found[BAR + PARAMETER + n].to(p.dtype) for n, p in parameters.items()},
+        parameters={
+            n: found[BAR + PARAMETER + n].to(p.dtype).sum_to_size(p.shape)
+            for n, p in parameters.items()
+        },
     )
 
 

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from mpi_ranks import ENVIRONMENT, script_on_ranks
 
 from neml2fe.cli.main import main
 
 HERE = Path(__file__).parent
 PLATE, POINT = HERE / "plate.i", HERE / "point.i"
-MPI_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    # More ranks than cores, for Open MPI 4 and 5; others allow it anyway.
-    "OMPI_MCA_rmaps_base_oversubscribe": "1",
-    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-}
 
 
 @dataclass
@@ -84,22 +77,28 @@ def on_ranks(ranks: int, *words: object, timeout: float = 120) -> Ended:
     return finished(command, timeout)
 
 
+def all_on_ranks(
+    ranks: int, commands: Mapping[str, Sequence[object]], folder: Path
+) -> dict[str, Ended]:
+    """Several command lines in one start of the ranks, which must agree on each exit code.
+    Output is that of all ranks, one after the other."""
+    file = folder / "commands.json"
+    file.write_text(json.dumps({name: [*map(str, words)] for name, words in commands.items()}))
+    script_on_ranks(ranks, HERE / "runs_on_ranks.py", file)
+    found = {}
+    for name, (codes, out, err) in json.loads(file.read_text()).items():
+        assert len(set(codes)) == 1, (name, codes, err)
+        found[name] = Ended(codes[0], out, err)
+    return found
+
+
 def finished(command: list[str], timeout: float, **environment: str) -> Ended:
     done = subprocess.run(
         command,
-        env=os.environ | MPI_ENVIRONMENT | environment,
+        env=os.environ | ENVIRONMENT | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=timeout,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
-
-
-def has_mpi() -> bool:
-    try:
-        import mpi4py  # noqa: F401
-        import petsc4py  # noqa: F401
-    except ImportError:
-        return False
-    return shutil.which("mpiexec") is not None

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import torch
 from e2e_calibrations import QUICK
-from e2e_runs import MPI_ENVIRONMENT, Ended, settings
+from e2e_runs import Ended, settings
+from mpi_ranks import ENVIRONMENT
 
 Cli = Callable[..., Ended]
 TRUTH = {
@@ -181,7 +182,7 @@ def started(quick: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
         running.append(
             subprocess.Popen(
                 [sys.executable, "-m", "neml2fe", *words],
-                env=os.environ | MPI_ENVIRONMENT, text=True,
+                env=os.environ | ENVIRONMENT, text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )
         )  # fmt: skip

@@ -13,16 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e_runs import MPI_ENVIRONMENT, PLATE, Ended, has_mpi, on_ranks, process, settings
+from e2e_runs import PLATE, Ended, all_on_ranks, on_ranks, process, settings
+from mpi_ranks import ENVIRONMENT, NEEDS_MPI
 
 from neml2fe.cli.main import main
 from neml2fe.io import checkpoint, read_table
 
 Cli = Callable[..., Ended]
-pytestmark = [
-    pytest.mark.mpi,
-    pytest.mark.skipif(not has_mpi(), reason="mpi4py, petsc4py or mpiexec is not installed"),
-]
+Two = tuple[Path, dict[str, Ended]]
+pytestmark = NEEDS_MPI
 END = settings("Drivers/plate/stops=0.2", "Drivers/plate/end_time=0.5")
 HALF = settings("Drivers/plate/stops=0.2", "Drivers/plate/end_time=0.2")
 
@@ -51,9 +50,8 @@ def agree(one: Path, other: Path) -> None:
     assert times[0] == times[1]
 
 
-@pytest.mark.parametrize("ranks", ["2", "auto"])
-def test_ranks_agree_with_one(ranks: str, serial: Path, tmp_path: Path) -> None:
-    ended = process("run", PLATE, "--ranks", ranks, "-o", tmp_path, *END)
+def test_ranks_agree_with_one(serial: Path, tmp_path: Path) -> None:
+    ended = process("run", PLATE, "--ranks", "auto", "-o", tmp_path, *END)
     assert ended.code == 0 and not ended.err
     assert "on 2 ranks" in ended.out and ended.out.count("Files written:") == 1
     assert all(c.isprintable() or c == "\n" for c in ended.out)
@@ -68,61 +66,84 @@ def test_auto_follows_the_backend(serial: Path, neml2fe: Cli, tmp_path: Path) ->
     agree(serial, tmp_path)
 
 
-@pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
-def test_restart_on_another_number_of_ranks(
-    first: int, second: int, serial: Path, tmp_path: Path
-) -> None:
-    command = ["run", PLATE, "-q", "-o", tmp_path]
-    for ranks, words in ((first, HALF), (second, [*END, "--resume"])):
-        ended = on_ranks(ranks, *command, *words)
-        assert ended.code == 0, ended.err
-    agree(serial, tmp_path)
-
-
-def test_output_of_a_launcher_is_plain(tmp_path: Path) -> None:
+def test_output_of_a_launcher_is_plain_and_one_rank_goes_on(serial: Path, tmp_path: Path) -> None:
     """Open MPI gives the ranks a terminal of its own, also where its output goes to a file."""
-    ended = on_ranks(2, "run", PLATE, "-o", tmp_path, *settings("Drivers/plate/end_time=0.1"))
+    ended = on_ranks(2, "run", PLATE, "-o", tmp_path, *HALF)
     assert ended.code == 0 and not ended.err
     assert all(c.isprintable() or c in "\r\n" for c in ended.out)
     assert ended.out.count("Files written:") == 1
+    ended = on_ranks(1, "run", PLATE, "-q", "-o", tmp_path, *END, "--resume")
+    assert ended.code == 0, ended.err
+    agree(serial, tmp_path)
 
 
 BAD = {
-    "boundary": (["BoundaryConditions/pull/boundary=rigth"], ["did you mean 'right'"], 2),
-    "mesh": (["Meshes/plate/divisions=0 3"], ["[Meshes/plate]"], 2),
-    "option": (["Drivers/plate/petsc_options=-ksp_type nosuch"], ["nosuch"], 2),
-    "nan": (["BoundaryConditions/pull/value=breaks"], ["'pull' is nan at time 0.6"], 2),
-    "hopeless": (["Solvers/newton/max_its=2", "Drivers/plate/dt_min=0.05"], ["dt_min"], 1),
-    "backend": (["Drivers/plate/backend=scipy"], ["one rank"], 2),
+    "boundary": (["BoundaryConditions/pull/boundary=rigth"], ["did you mean 'right'"]),
+    "mesh": (["Meshes/plate/divisions=0 3"], ["[Meshes/plate]"]),
+    "option": (["Drivers/plate/petsc_options=-ksp_type nosuch"], ["nosuch"]),
+    "nan": (["BoundaryConditions/pull/value=breaks"], ["'pull' is nan at time 0.6"]),
+    "backend": (["Drivers/plate/backend=scipy"], ["one rank"]),
 }
 
 
+@pytest.fixture(scope="module")
+def two(serial: Path, tmp_path_factory: pytest.TempPathFactory) -> Two:
+    """Runs of two ranks that were started once: each has a folder of its name."""
+    folder = tmp_path_factory.mktemp("two")
+    assert main(["run", str(PLATE), "-q", "-o", str(folder / "resumed"), *HALF]) == 0
+    (folder / "unwritable" / "plate.csv").mkdir(parents=True)
+    words = {name: settings(*changes) for name, (changes, _) in BAD.items()}
+    words["resumed"] = [*END, "--resume"]
+    words["unwritable"] = []
+    checkpoint_of_one = str(serial / "plate.checkpoint")
+    words["foreign"] = [*settings("Meshes/plate/lengths=2 1.1"), "--resume", checkpoint_of_one]
+    return folder, all_on_ranks(
+        2,
+        {name: ["run", PLATE, "-q", "-o", folder / name, *more] for name, more in words.items()},
+        folder,
+    )
+
+
+def test_two_ranks_go_on_where_one_stopped(serial: Path, two: Two) -> None:
+    folder, ended = two
+    assert ended["resumed"].code == 0, ended["resumed"].err
+    agree(serial, folder / "resumed")
+
+
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_stops_every_rank(name: str, tmp_path: Path) -> None:
-    changes, words, code = BAD[name]
-    ended = on_ranks(2, "run", PLATE, "-q", "-o", tmp_path, *settings(*changes), timeout=60)
+def test_bad_input_stops_every_rank(name: str, two: Two) -> None:
+    folder, ended = two
+    ended[name].refused(*BAD[name][1])
+    if name == "nan":
+        assert len(read_table(folder / name / "plate.csv")["time"]) >= 2
+        assert checkpoint.load(folder / name / "plate.checkpoint")[1]["time"] > 0
+
+
+def test_no_convergence_stops_every_rank(tmp_path: Path) -> None:
+    hopeless = settings("Solvers/newton/max_its=2", "Drivers/plate/dt_min=0.05")
+    ended = on_ranks(2, "run", PLATE, "-q", "-o", tmp_path, *hopeless, timeout=60)
     own = [line for line in ended.err.splitlines() if line.startswith("neml2fe: ")]
-    Ended(ended.code, ended.out, "\n".join(own)).refused(*words, code=code)
-    if name in ("nan", "hopeless"):
-        assert len(read_table(tmp_path / "plate.csv")["time"]) >= 2
-        assert checkpoint.load(tmp_path / "plate.checkpoint")[1]["time"] > 0
+    Ended(ended.code, ended.out, "\n".join(own)).refused("dt_min", code=1)
+    assert len(read_table(tmp_path / "plate.csv")["time"]) >= 2
+    assert checkpoint.load(tmp_path / "plate.checkpoint")[1]["time"] > 0
 
 
-def test_unwritable_results_stop_every_rank(tmp_path: Path) -> None:
-    (tmp_path / "plate.csv").mkdir()
-    ended = on_ranks(2, "run", PLATE, "-q", "-o", tmp_path, timeout=60)
-    assert ended.code == 2 and f"cannot write {tmp_path}/plate.csv" in ended.err
+def test_unwritable_results_stop_every_rank(two: Two) -> None:
+    folder, ended = two
+    ended["unwritable"].refused(f"cannot write {folder}/unwritable/plate.csv")
 
 
-@pytest.mark.parametrize("kind", ["damaged", "foreign"])
-def test_bad_checkpoint_stops_every_rank(kind: str, serial: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_run_stops_every_rank(serial: Path, two: Two) -> None:
+    two[1]["foreign"].refused(str(serial / "plate.checkpoint"), "of another run")
+
+
+def test_a_damaged_checkpoint_stops_every_rank(serial: Path, tmp_path: Path) -> None:
+    """Through the command's own launcher, whose standard error holds our line and no other."""
     path = tmp_path / "bad.checkpoint"
     data = (serial / "plate.checkpoint").read_bytes()
-    path.write_bytes(data[: len(data) // 2] if kind == "damaged" else data)
-    changes = settings("Meshes/plate/lengths=2 1.1") if kind == "foreign" else []
-    # Through the command's own launcher, whose standard error holds our line and no other.
-    ended = process("run", PLATE, "--ranks=2", "-o", tmp_path, *changes, "--resume", path)
-    ended.refused(str(path), "of another run" if kind == "foreign" else kind)
+    path.write_bytes(data[: len(data) // 2])
+    ended = process("run", PLATE, "--ranks=2", "-o", tmp_path, "--resume", path)
+    ended.refused(str(path), "damaged")
 
 
 @pytest.mark.parametrize("whom", ["group", "parent"])
@@ -134,7 +155,7 @@ def test_interrupt_ends_all_ranks(whom: str, tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | MPI_ENVIRONMENT,
+        env=os.environ | ENVIRONMENT,
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )

@@ -27,14 +27,19 @@ def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def replay_of_a_failure(tmp_path: Path, *words: str) -> None:
+def failed_point(tmp_path: Path, *words: str) -> Path:
+    """The deck of the point that failed."""
     failed = run(*words, "-o", tmp_path, PLATE, *TOO_FEW, *ONE_TRY, cwd=tmp_path)
     assert failed.returncode == 1
     deck = tmp_path / "plate_failed_point.i"
     (line,) = [x for x in failed.stderr.splitlines() if x.startswith("neml2fe: error:")]
     assert f"neml2fe run {deck} failed_point" in line
     assert "quad9" in line
+    return deck
 
+
+def test_failed_point_can_be_repeated(tmp_path: Path) -> None:
+    deck = failed_point(tmp_path)
     again = run(deck, "failed_point", *TOO_FEW, cwd=tmp_path)
     assert again.returncode == 1
     assert "did not converge for 1 of 1 specimens" in again.stderr
@@ -43,11 +48,10 @@ def replay_of_a_failure(tmp_path: Path, *words: str) -> None:
     assert (tmp_path / "failed_point.csv").exists()
 
 
-def test_failed_point_can_be_repeated(tmp_path: Path) -> None:
-    replay_of_a_failure(tmp_path)
-
-
 @pytest.mark.mpi
 def test_failed_point_on_two_ranks(tmp_path: Path) -> None:
+    """It fails again on its own: what the ranks wrote is what it met."""
     pytest.importorskip("petsc4py")
-    replay_of_a_failure(tmp_path, "--ranks", "2")
+    again = run(failed_point(tmp_path, "--ranks", "2"), "failed_point", *TOO_FEW, cwd=tmp_path)
+    assert again.returncode == 1
+    assert "did not converge for 1 of 1 specimens" in again.stderr

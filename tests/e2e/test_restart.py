@@ -13,7 +13,8 @@ from pathlib import Path
 import meshio
 import numpy as np
 import pytest
-from e2e_runs import MPI_ENVIRONMENT, PLATE, Ended, settings
+from e2e_runs import PLATE, Ended, settings
+from mpi_ranks import ENVIRONMENT
 
 from neml2fe.io import checkpoint, read_table
 
@@ -76,7 +77,7 @@ def test_killed_run_goes_on(neml2fe: Cli, tmp_path: Path) -> None:
     """SIGKILL after the first checkpoint: all files are whole, and the end is the same."""
     ends = ["-o", tmp_path / "killed", *MANY, *settings("Drivers/plate/end_time=0.5")]
     command = [sys.executable, "-m", "neml2fe", "run", str(PLATE), *map(str, ends)]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | MPI_ENVIRONMENT)
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | ENVIRONMENT)
     folder = tmp_path / "killed"
     try:
         until = time.monotonic() + 60
@@ -109,7 +110,7 @@ def test_interrupted_run_ends_promptly(backend: str, tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | MPI_ENVIRONMENT,
+        env=os.environ | ENVIRONMENT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     until = time.monotonic() + 60

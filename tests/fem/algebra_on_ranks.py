@@ -1,12 +1,15 @@
-"""Run under mpiexec by test_algebra_mpi.py: `algebra_on_ranks.py CASE OUTPUT.npz`.
+"""Run under mpiexec by test_algebra_mpi.py: `algebra_on_ranks.py FOLDER CASE [CASE ...]`.
 
-Every case checks what must hold on each rank and lets rank 0 save the gathered result.
+Every case checks what must hold on each rank and lets rank 0 save the gathered result as
+FOLDER/CASE.npz.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
+from pathlib import Path
 
 import numpy as np
 from elasticity_box import Box, box
@@ -239,6 +242,12 @@ def case_unused_option() -> dict:
 
 
 if __name__ == "__main__":
-    outcome = globals()[f"case_{sys.argv[1]}"]()
-    if COMM.rank == 0:
-        np.savez(sys.argv[2], **outcome)
+    folder, *cases = sys.argv[1:]
+    try:
+        for case in cases:
+            outcome = globals()[f"case_{case}"]()
+            if COMM.rank == 0:
+                np.savez(Path(folder) / f"{case}.npz", **outcome)
+    except BaseException:
+        traceback.print_exc()
+        COMM.Abort(1)

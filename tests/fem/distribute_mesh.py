@@ -1,8 +1,8 @@
-"""Run by test_distribution.py under mpiexec: TASK [MESH].
+"""Run by test_distribution.py under mpiexec: TASK[:MESH] [TASK[:MESH] ...].
 
-check MESH compares a distribution with the whole mesh; bisect MESH does so without a graph
-partitioner; errors tries `collectively`; report
-MESH prints each rank's error. Rank 0 prints JSON. A failed assertion ends all ranks.
+check:MESH compares a distribution with the whole mesh; bisect:MESH does so without a graph
+partitioner; errors tries `collectively`; report:MESH tells each rank's error. Rank 0 prints, as
+JSON, what each task found. A failed assertion ends all ranks.
 """
 
 from __future__ import annotations
@@ -75,10 +75,12 @@ MESHES = {
     "solid": lambda: box(5, 4, 3, "tetra10", distortion=0.3),
     "mixed": mixed,
     "small": lambda: rectangle(2, 2, "quad"),
+    "smaller": lambda: rectangle(2, 1, "quad"),
 }
 
 
-def check(name: str) -> None:
+def check(name: str) -> dict[str, list[int]]:
+    """How many elements and nodes each rank owns."""
     mesh = MESHES[name]() if comm.rank == 0 else None
     local = distribute(mesh, comm)
     whole = MESHES[name]()  # to compare with; rank 0 alone passed it above
@@ -175,10 +177,8 @@ def check(name: str) -> None:
     else:
         raise AssertionError("a wrong number of rows was accepted")
 
-    elements = comm.gather(sum(len(numbers) for numbers in local.elements))
-    owned_counts = comm.gather(local.n_owned)
-    if root:
-        print(json.dumps({"elements": elements, "owned": owned_counts}))
+    elements = comm.allgather(sum(len(numbers) for numbers in local.elements))
+    return {"elements": elements, "owned": comm.allgather(local.n_owned)}
 
 
 def check_errors() -> None:
@@ -208,36 +208,36 @@ def check_errors() -> None:
         assert comm.rank > 0 and str(raised) == "rank 0 failed: ZeroDivisionError: oops"
     assert collectively(comm, lambda: comm.rank) == 0
     assert collectively(comm, lambda: comm.rank, every_rank=True) == comm.rank
-    if comm.rank == 0:
-        print(json.dumps({}))
 
 
-def check_bisection(name: str) -> None:
+def check_bisection(name: str) -> dict[str, list[int]]:
     partition._PARTITIONERS = ()  # as in a PETSc built without any
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        check(name)
+        counts = check(name)
     expected = ["PETSc offers no graph partitioner here; elements are shared out by "]
     said = [str(warning.message)[: len(expected[0])] for warning in caught]
     assert said == (expected if comm.rank == 0 else [])
+    return counts
 
 
-def report_error(name: str) -> None:
+def report_error(name: str) -> list[str]:
     try:
         distribute(MESHES[name]() if comm.rank == 0 else None, comm)
         text = "no error"
     except MeshError as error:
         text = str(error)
-    texts = comm.gather(text)
-    if comm.rank == 0:
-        print(json.dumps(texts))
+    return comm.allgather(text)
 
 
-task, *arguments = sys.argv[1:]
+TASKS = {"check": check, "bisect": check_bisection, "errors": check_errors, "report": report_error}
 try:
-    {"check": check, "bisect": check_bisection, "errors": check_errors, "report": report_error}[
-        task
-    ](*arguments)
+    found = {}
+    for task in sys.argv[1:]:
+        kind, *mesh_name = task.split(":")
+        found[task] = TASKS[kind](*mesh_name)
+    if comm.rank == 0:
+        print(json.dumps(found))
 except BaseException:
     traceback.print_exc()
     comm.Abort(1)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from constraints_on_ranks import solve
+from mpi_ranks import NEEDS_MPI, script_on_ranks
 from numpy.typing import NDArray
-from test_parallel import ENVIRONMENT
 
-pytest.importorskip("petsc4py", reason="petsc4py is not installed")
-pytest.importorskip("mpi4py", reason="mpi4py is not installed")
-pytestmark = [
-    pytest.mark.mpi,
-    pytest.mark.skipif(shutil.which("mpiexec") is None, reason="mpiexec is not installed"),
-]
+pytestmark = NEEDS_MPI
 
 SCRIPT = Path(__file__).parent / "constraints_on_ranks.py"
 CASES = ["rollers", "rigid", "cell", "finite", "glued", "blown"]
@@ -29,11 +20,7 @@ CASES = ["rollers", "rigid", "cell", "finite", "glued", "blown"]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All cases on two ranks."""
     folder = tmp_path_factory.mktemp("ranks")
-    command = ["mpiexec", "-n", "2", sys.executable, str(SCRIPT), str(folder), *CASES, "refused"]
-    done = subprocess.run(
-        command, env=os.environ | ENVIRONMENT, capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    script_on_ranks(2, SCRIPT, folder, *CASES, "refused")
     return folder
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mpi_ranks import has_mpi, script_on_ranks
 
 from neml2fe.errors import MeshError
 from neml2fe.fem.mesh.distribution import (
@@ -27,38 +26,29 @@ from neml2fe.fem.mesh.partition import bisect, own_nodes
 SCRIPT = Path(__file__).parent / "distribute_mesh.py"
 
 
-def run_ranks(n: int, *arguments: str) -> dict | list:
-    """What the script prints on rank 0 of `n`."""
-    mpiexec = shutil.which("mpiexec")
-    for library in ("mpi4py", "petsc4py"):
-        if importlib.util.find_spec(library) is None:
-            pytest.skip(f"{library} is not installed")
-    if mpiexec is None:
-        pytest.skip("mpiexec is not on the path")
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        # More ranks than cores, for Open MPI 4 and 5; others allow it anyway.
-        "OMPI_MCA_rmaps_base_oversubscribe": "1",
-        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-    }
-    done = subprocess.run(
-        [mpiexec, "-n", str(n), sys.executable, str(SCRIPT), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+# Each number of ranks is started once, for all of its tasks.
+CHECKS = ["check:plate", "check:solid", "check:mixed"]
+TASKS = {
+    1: [*CHECKS, "errors"],
+    2: [*CHECKS, "check:bricks"],
+    3: ["errors", "bisect:plate"],
+    4: [*CHECKS, "check:small", "report:smaller"],
+}
+
+
+@cache
+def found_on(n: int) -> dict:
+    """What the tasks of the script found on `n` ranks."""
+    if not has_mpi():
+        pytest.skip("mpi4py, petsc4py or mpiexec is not installed")
+    return json.loads(script_on_ranks(n, SCRIPT, *TASKS[n]))
 
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 @pytest.mark.parametrize("mesh", ["plate", "solid", "mixed"])
 def test_distribution_is_a_partition_and_values_come_back(mesh, ranks):
-    counts = run_ranks(ranks, "check", mesh)
+    counts = found_on(ranks)[f"check:{mesh}"]
     # Elements are balanced; nodes follow where all elements have the same number of them.
     for per_rank in [counts["elements"]] if mesh == "mixed" else counts.values():
         assert len(per_rank) == ranks
@@ -68,30 +58,29 @@ def test_distribution_is_a_partition_and_values_come_back(mesh, ranks):
 
 @pytest.mark.mpi
 def test_prisms_and_interfaces_are_shared_out_with_their_elements():
-    assert sum(run_ranks(2, "check", "bricks")["elements"]) == 144
+    assert sum(found_on(2)["check:bricks"]["elements"]) == 144
 
 
 @pytest.mark.mpi
 def test_as_many_ranks_as_elements_give_each_one_element():
-    assert run_ranks(4, "check", "small")["elements"] == [1, 1, 1, 1]
+    assert found_on(4)["check:small"]["elements"] == [1, 1, 1, 1]
 
 
 @pytest.mark.mpi
 def test_without_a_graph_partitioner_elements_are_bisected_with_a_warning():
-    assert run_ranks(3, "bisect", "plate")["elements"] == [133, 133, 134]
+    assert found_on(3)["bisect:plate"]["elements"] == [133, 133, 134]
 
 
 @pytest.mark.mpi
 def test_more_ranks_than_elements_is_one_clear_error_on_every_rank():
-    texts = run_ranks(5, "report", "small")
-    expected = "rectangle of 2 x 2 quad: the mesh has 4 elements, too few for 5 ranks; "
-    assert texts == 5 * [expected + "run on at most 4"]
+    expected = "rectangle of 2 x 1 quad: the mesh has 2 elements, too few for 4 ranks; "
+    assert found_on(4)["report:smaller"] == 4 * [expected + "run on at most 2"]
 
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_an_error_on_one_rank_is_raised_on_all(ranks):
-    run_ranks(ranks, "errors")
+    assert "errors" in found_on(ranks)
 
 
 def test_serial_distribution_is_the_whole_mesh():

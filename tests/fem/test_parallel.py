@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mpi_ranks import NEEDS_MPI, script_on_ranks
 from numpy.typing import NDArray
 from problem_on_ranks import TIMES, solve
 
-pytest.importorskip("petsc4py", reason="petsc4py is not installed")
-pytest.importorskip("mpi4py", reason="mpi4py is not installed")
-pytestmark = [
-    pytest.mark.mpi,
-    pytest.mark.skipif(shutil.which("mpiexec") is None, reason="mpiexec is not installed"),
-]
+pytestmark = NEEDS_MPI
 
 Run = Callable[[str, int], dict[str, NDArray]]
 SCRIPT = Path(__file__).parent / "problem_on_ranks.py"
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OMPI_MCA_mpi_yield_when_idle": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    # More ranks than cores, for Open MPI 4 and 5; others allow it anyway.
-    "OMPI_MCA_rmaps_base_oversubscribe": "1",
-    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-}
-
-
 HISTORIES = ["quad9-j2", "quad9-perzyna", "tetra10-perzyna", "mixed-j2"]
 OTHERS = {
     1: ["tetra10-perzyna-gamg"],
@@ -50,12 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], dict[s
     @cache
     def start(ranks: int) -> Path:
         folder = tmp_path_factory.mktemp(f"ranks{ranks}")
-        cases = [*HISTORIES, *OTHERS[ranks]]
-        command = ["mpiexec", "-n", str(ranks), sys.executable, str(SCRIPT), str(folder), *cases]
-        done = subprocess.run(
-            command, env=os.environ | ENVIRONMENT, capture_output=True, text=True, timeout=200
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        script_on_ranks(ranks, SCRIPT, folder, *HISTORIES, *OTHERS[ranks])
         return folder
 
     def load(case: str, ranks: int) -> dict[str, NDArray]:

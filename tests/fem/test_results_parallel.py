@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import meshio
 import numpy as np
 import pytest
+from mpi_ranks import NEEDS_MPI, script_on_ranks
 from numpy.typing import NDArray
 from results_on_ranks import march
-from test_parallel import ENVIRONMENT
 
 from neml2fe.io import read_table
 
-pytest.importorskip("petsc4py", reason="petsc4py is not installed")
-pytest.importorskip("mpi4py", reason="mpi4py is not installed")
-pytestmark = [
-    pytest.mark.mpi,
-    pytest.mark.skipif(shutil.which("mpiexec") is None, reason="mpiexec is not installed"),
-]
+pytestmark = NEEDS_MPI
 SCRIPT = Path(__file__).parent / "results_on_ranks.py"
 
 
@@ -42,14 +34,7 @@ def two(one: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     shutil.copytree(one / "half", folder / "from_one")
     for job in ("whole", "half", "rest"):
-        done = subprocess.run(
-            ["mpiexec", "-n", "2", sys.executable, str(SCRIPT), str(folder), job],
-            env=os.environ | ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        script_on_ranks(2, SCRIPT, folder, job)
     return folder
 
 

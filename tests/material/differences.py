@@ -31,14 +31,18 @@ def assert_tangent(
 def assert_rates_and_cotangents(
     material: PointMaterial, case: Case, way: torch.Tensor, floor: float = 1e-7
 ) -> None:
-    """Rates of stress and state for those of all inputs are those of differences, and cotangents
-    are their transpose, with the solution of the update at hand and without."""
+    """Rates of stress and state for those of all inputs and parameters are those of differences,
+    and cotangents are their transpose, with the solution of the update at hand and without."""
     strain, state, fields = case
     result = material.update(strain, state, TIME, DT, fields)
     state_way = {n: 1e-3 * randn(*v.shape) * (v.abs().max() or 1.0) for n, v in state.items()}
     field_way = {n: 1e-3 * randn(*v.shape) * v.abs().max() for n, v in fields.items()}
+    start = {n: p.detach().clone() for n, p in material.parameters.items()}
+    parameter_way = {n: 1e-2 * p * (0.5 + torch.rand(p.shape).double()) for n, p in start.items()}
 
     def outputs(h: float) -> torch.Tensor:
+        for name, p in material.parameters.items():
+            p.data = start[name] + h * parameter_way[name]
         new = material.update(
             strain + h * way,
             {n: v + h * state_way[n] for n, v in state.items()},
@@ -61,7 +65,7 @@ def assert_rates_and_cotangents(
     first = None
     for solution in {id(x): x for x in (result.solution, None)}.values():
         rate, rates = material.jvp(
-            strain, state, TIME, DT, way, state_way, fields, field_way, solution
+            strain, state, TIME, DT, way, state_way, fields, field_way, solution, parameter_way
         )
         assert set(rates) == set(state)
         pushed = torch.cat([rate.flatten(), *(rates[n].flatten() for n in state)])
@@ -71,12 +75,14 @@ def assert_rates_and_cotangents(
                 lambda h: outputs(h) / scale, pushed / scale, [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
             )
             assert min(errors) < min(floor, 0.1 * errors[0]), errors
+            outputs(0.0)  # with the parameters as they were
         torch.testing.assert_close(pushed / scale, first / scale, rtol=1e-8, atol=1e-12)
         found = material.vjp(strain, state, TIME, DT, *bars, fields, solution)
         along = (bars[0] * rate).sum() + sum((v * rates[n]).sum() for n, v in bars[1].items())
         back = (found.strain * way).sum()
         back = back + sum((found.state[n] * v).sum() for n, v in state_way.items())
         back = back + sum((found.fields[n] * v).sum() for n, v in field_way.items())
+        back = back + sum((found.parameters[n] * v).sum() for n, v in parameter_way.items())
         torch.testing.assert_close(back, along, rtol=1e-8, atol=1e-10 * float(along.abs()))
 
 

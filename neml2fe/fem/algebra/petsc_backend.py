@@ -163,9 +163,15 @@ class PetscAlgebra(Algebra):
 
     # solves
 
-    def solve_linear(self, rhs: Array, rtol: float | None = None) -> LinearResult:
+    def solve_linear(
+        self,
+        rhs: Array,
+        rtol: float | None = None,
+        transposed: bool = False,
+        reuse: bool = False,
+    ) -> LinearResult:
         check_length("right-hand side", rhs, self.layout.n_owned_dofs)
-        return self._solver.linear(self._system(), rhs, rtol)
+        return self._solver.linear(self._system(), rhs, rtol, transposed, reuse)
 
     def solve_nonlinear(
         self,

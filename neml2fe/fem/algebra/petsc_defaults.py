@@ -17,6 +17,7 @@ DIRECT_LIMIT = {1: 500_000, 2: 20_000, 3: 6_000}
 RESCUE_LIMIT = {1: 500_000, 2: 500_000, 3: 100_000}
 """Global dofs up to which a direct solve takes over where multigrid by default fails."""
 DIRECT = ("lu", "cholesky")
+LINE_SEARCH, BACKTRACKING = "snes_linesearch_type", "bt"
 
 
 def starts_direct(layout: DofLayout, n_global: int) -> bool:
@@ -75,7 +76,7 @@ def insert_linear(
 def insert_newton(options: ScopedOptions, tolerances: Tolerances) -> None:
     """Insert the options of Newton's method that the user left open."""
     options.default("snes_type", "newtonls")
-    options.default("snes_linesearch_type", "bt")
+    options.default(LINE_SEARCH, BACKTRACKING)
     options.default("snes_rtol", tolerances.rtol)
     options.default("snes_atol", tolerances.atol)
     options.default("snes_max_it", tolerances.max_it)

@@ -14,6 +14,7 @@ KSP_CODE = PETSc.KSP.ConvergedReason
 SNES_CODE = PETSc.SNES.ConvergedReason
 NOT_DEFINITE = "the matrix is not positive definite"
 OUT_OF_MEMORY = 55
+NOT_SUPPORTED = 56
 ZERO_PIVOT = {71, 81}
 NUMERIC_ERRORS = {72, 76, 77, 82, 91}
 """Floating point, a failure inside MUMPS and its like, or multigrid of a matrix without norm, no

@@ -65,7 +65,7 @@ class PetscSetUp:
         self._options, self._tolerances, self._promise = options, tolerances, symmetric
         self._begin_direct = starts_direct(algebra.layout, n_global)
         self._rescue = can_rescue(algebra.layout, n_global)
-        self._options_checked = False
+        self._options_checked = self._explicit = False
         self._snes: Any = None
         self._norms: list[float] = []
         insert_newton(options, tolerances)
@@ -93,7 +93,9 @@ class PetscSetUp:
         except PETSc.Error as error:
             self.close()
             raise InputError(f"PETSc refuses an option: {message(error)}") from error
-        self._rtol, self._atol, *_ = self._snes.getKSP().getTolerances()
+        ksp = self._snes.getKSP()
+        ksp.setConvergenceHistory(reset=True)
+        self._rtol, self._atol, *_ = ksp.getTolerances()
         self._inexact = self._snes.getUseEW()
         self._policy = SetUpPolicy(keeps=not self.direct)
         self._free_motion = False
@@ -123,6 +125,13 @@ class PetscSetUp:
         set_lag_preconditioner(self._snes, -1 if keep else 1)
         self.statistics.set_ups += not keep
         self.statistics.linear_solves += 1
+
+    def _learn(self) -> None:
+        """How many iterations reduced the residual how far, in the norm that they watched."""
+        ksp = self._snes.getKSP()
+        history = ksp.getConvergenceHistory()
+        first = float(history[0]) if len(history) else 0.0
+        self._policy.solved(ksp.its, ksp.norm / first if first else 0.0)
 
     def _give_modes(self, mat: Any) -> None:
         modes = self._modes()

@@ -1,4 +1,4 @@
-"""One linear or Newton solve on PETSc, repeated where another set-up may still succeed."""
+"""One Newton solve on PETSc, repeated where another set-up may still succeed."""
 
 from __future__ import annotations
 
@@ -8,75 +8,30 @@ from typing import Any, TypeVar
 
 from petsc4py import PETSc
 
-from neml2fe.errors import Error
 from neml2fe.fem.algebra.interface import (
-    SINGULAR,
     Jacobian,
-    LinearResult,
     Monitor,
     NonlinearResult,
     Residual,
     check_length,
-    useless,
 )
 from neml2fe.fem.algebra.layout import Array
+from neml2fe.fem.algebra.petsc_defaults import BACKTRACKING, LINE_SEARCH
+from neml2fe.fem.algebra.petsc_linear import PetscLinear
 from neml2fe.fem.algebra.petsc_reasons import (
-    KSP_CODE,
     NO_DESCENT,
     SNES_CODE,
-    code_name,
-    error_failure,
     linear_failure,
-    message,
     nonlinear_reason,
 )
-from neml2fe.fem.algebra.petsc_setup import FAILED, FreeMotion, PetscSetUp
 
 T = TypeVar("T")
-LINE_SEARCH = "snes_linesearch_type"
 OVERSOLVE = 0.1
 """A Newton iteration solves its linear system to this fraction of the residual aimed at."""
 
 
-class PetscSolver(PetscSetUp):
+class PetscSolver(PetscLinear):
     """The solves of a `PetscAlgebra`."""
-
-    def linear(self, mat: Any, rhs: Array, rtol: float | None) -> LinearResult:
-        """Solve `mat` x = `rhs`; see `Algebra.solve_linear`."""
-        while True:
-            result = self._attempt_linear(mat, rhs, rtol)
-            if result.converged or not self._remedy(result.reason):
-                return result
-
-    def _attempt_linear(self, mat: Any, rhs: Array, rtol: float | None) -> LinearResult:
-        ksp, algebra = self._snes.getKSP(), self._algebra
-        x, b = mat.createVecs()
-        b.array[:] = rhs
-        if rtol is None or self._options.has("ksp_rtol"):
-            rtol = self._rtol
-        ksp.setTolerances(rtol=rtol, atol=self._atol)
-        self._snes.setUseEW(False)
-
-        def solve() -> None:
-            self._prepare(mat)
-            ksp.setOperators(mat)
-            ksp.solve(b, x)
-
-        try:
-            failure = self._numeric_failure(solve) or linear_failure(ksp)
-            self._warn_unused_options()
-            scale, norm = algebra.norm(rhs), algebra.norm(rhs - (mat * x).array)
-            if not failure and (cause := useless(norm, scale)):
-                failure = f"{FAILED}: {cause}"
-            if not failure:
-                self._policy.solved(ksp.its, norm / scale if scale else 0.0)
-            self.statistics.linear_iterations += ksp.its
-            reason = failure or code_name(KSP_CODE, ksp.reason)
-            return LinearResult(x.array.copy(), ksp.its, norm, not failure, reason)
-        finally:
-            self._snes.setUseEW(self._inexact)
-            x.destroy()
-            b.destroy()
 
     def nonlinear(
         self,
@@ -98,7 +53,7 @@ class PetscSolver(PetscSetUp):
         result = self._newton(*arguments)
         if result.reason != NO_DESCENT or self._options.has(LINE_SEARCH):
             return result
-        usual = self._options.default(LINE_SEARCH, "bt")
+        usual = self._options.default(LINE_SEARCH, BACKTRACKING)
         self._options.default(LINE_SEARCH, "basic")
         self.rebuild()
         self.statistics.retries += 1
@@ -161,8 +116,7 @@ class PetscSolver(PetscSetUp):
 
         def record(_snes: Any, iteration: int, norm: float) -> None:
             if iteration:
-                ksp = snes.getKSP()
-                self._policy.solved(ksp.its, ksp.norm / norms[-1])
+                self._learn()
             elif norms:
                 return  # a further attempt starts where the last one ended
             norms.append(norm)
@@ -220,16 +174,3 @@ class PetscSolver(PetscSetUp):
             error = found
         self._algebra.raise_together(error)
         return value
-
-    def _numeric_failure(self, solve: Callable[[], None]) -> str:
-        """Run a solve; text of a PETSc error that numbers caused, other errors are raised."""
-        try:
-            solve()
-        except FreeMotion:
-            return f"{FAILED}: {SINGULAR}"
-        except PETSc.Error as error:
-            failure = error_failure(error)
-            if failure:
-                return failure
-            raise Error(f"PETSc failed: {message(error)}") from error
-        return ""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import LinearOperator, SuperLU, gmres, splu
 
 from neml2fe.errors import Error
 from neml2fe.fem.algebra.interface import (
     NO_MATRIX,
     NOT_FINITE,
     NULL_PIVOT,
+    REUSE_ITERATIONS,
+    REUSE_RTOL,
     SINGULAR,
     Algebra,
     Jacobian,
@@ -37,6 +40,7 @@ FACTOR_OPTIONS = {
 }
 """Minimum degree on A^T + A: the pattern of finite elements is symmetric, the tangent need not be,
 hence pivoting by threshold. Unscaled, so that pivots compare with the columns of the matrix."""
+GMRES_RTOL = "rtol" if "rtol" in signature(gmres).parameters else "tol"  # before SciPy 1.12
 SUFFICIENT_DECREASE = 1e-4
 SMALLEST_STEP = 1e-10
 
@@ -51,6 +55,7 @@ class ScipyAlgebra(Algebra):
         self._constrained = np.zeros(layout.n_owned_dofs, dtype=bool)
         self._stiffness: csr_array | None = None
         self._transform: csr_array | None = None
+        self._factors: SuperLU | None = None
 
     def set_pattern(self, indptr: NDArray[Any], indices: NDArray[Any]) -> None:
         size, n_nodes = self.layout.block_size, self.layout.n_owned_nodes
@@ -59,7 +64,7 @@ class ScipyAlgebra(Algebra):
         starts, columns = pattern.scalar(size, n_nodes)
         shape = (self.layout.n_owned_dofs,) * 2
         self._stiffness = csr_array((np.zeros(len(columns)), columns, starts), shape=shape)
-        self._matrix, self._transform = self._stiffness, None
+        self._matrix, self._transform, self._factors = self._stiffness, None, None
 
     def set_transform(self, rows: csr_array | None) -> None:
         if rows is not None:
@@ -100,32 +105,77 @@ class ScipyAlgebra(Algebra):
     def update_ghosts(self, owned: Array) -> Array:
         return self.sum_to_owners(owned)  # a serial problem has no ghosts
 
-    def solve_linear(self, rhs: Array, rtol: float | None = None) -> LinearResult:
+    def solve_linear(
+        self,
+        rhs: Array,
+        rtol: float | None = None,
+        transposed: bool = False,
+        reuse: bool = False,
+    ) -> LinearResult:
         matrix = self._require_matrix()
         check_length("right-hand side", rhs, self.layout.n_owned_dofs)
-        x, failure = np.zeros_like(rhs), ""
-        columns = np.asarray(abs(matrix).max(axis=0).todense()).ravel()
-        if not np.all(np.isfinite(columns)):
-            failure = NOT_FINITE
-        else:
-            try:
-                factors = splu(matrix.tocsc(), **FACTOR_OPTIONS)
-                pivots = abs(factors.U.diagonal())[factors.perm_c]
-                if np.all(pivots > NULL_PIVOT * columns):
-                    x = factors.solve(rhs)
-                else:
-                    failure = SINGULAR
-            except RuntimeError:  # SuperLU met an exactly zero pivot
-                failure = SINGULAR
-            except MemoryError:
-                failure = "the factors do not fit in memory; PETSc solves larger problems"
         self.statistics.linear_solves += 1
+        system = matrix.T if transposed else matrix
+        if reuse and self._factors is not None:
+            kept = self._solve_with_kept(system, rhs, rtol or REUSE_RTOL, transposed)
+            if kept is not None:
+                return kept
+        x, failure = np.zeros_like(rhs), self._factorise(matrix)
+        if self._factors is not None:
+            x = self._factors.solve(rhs, trans="T" if transposed else "N")
         self.statistics.linear_iterations += 1
         self.statistics.set_ups += 1
-        norm = self.norm(rhs - matrix @ x)
+        norm = self.norm(rhs - system @ x)
         failure = failure or useless(norm, self.norm(rhs))
         reason = f"the linear solver failed: {failure}" if failure else "direct solve"
         return LinearResult(x, 1, norm, not failure, reason)
+
+    def _factorise(self, matrix: csr_array) -> str:
+        """Keep the factors of `matrix`; why there are none, empty when there are."""
+        self._factors = None
+        columns = np.asarray(abs(matrix).max(axis=0).todense()).ravel()
+        if not np.all(np.isfinite(columns)):
+            return NOT_FINITE
+        try:
+            factors = splu(matrix.tocsc(), **FACTOR_OPTIONS)
+        except RuntimeError:  # SuperLU met an exactly zero pivot
+            return SINGULAR
+        except MemoryError:
+            return "the factors do not fit in memory; PETSc solves larger problems"
+        pivots = abs(factors.U.diagonal())[factors.perm_c]
+        if not np.all(pivots > NULL_PIVOT * columns):
+            return SINGULAR
+        self._factors = factors
+        return ""
+
+    def _solve_with_kept(
+        self, system: csr_array, rhs: Array, rtol: float, transposed: bool
+    ) -> LinearResult | None:
+        """GMRES with the factors of an earlier matrix; None where they do not do."""
+        assert self._factors is not None
+        factors, trans = self._factors, "T" if transposed else "N"
+        # From the right, where GMRES minimises the residual itself.
+        operator = LinearOperator(
+            system.shape, lambda y: system @ factors.solve(y, trans=trans), dtype=np.float64
+        )
+        norms: list[float] = []
+        y, _ = gmres(
+            operator,
+            rhs,
+            **{GMRES_RTOL: rtol},
+            atol=0.0,
+            restart=REUSE_ITERATIONS,
+            maxiter=1,
+            callback=norms.append,
+            callback_type="pr_norm",
+        )
+        x = factors.solve(y, trans=trans)
+        norm = self.norm(rhs - system @ x)
+        self.statistics.linear_iterations += len(norms)
+        if not norm <= 2.0 * rtol * self.norm(rhs):
+            return None
+        reason = "solved with the factors of an earlier matrix"
+        return LinearResult(x, len(norms), norm, True, reason)
 
     def solve_nonlinear(
         self,
@@ -175,13 +225,13 @@ class ScipyAlgebra(Algebra):
             x, r = trial
 
     def renew(self) -> None:
-        pass  # every solve begins anew
+        self._factors = None
 
     def describe(self) -> str:
         return f"SciPy {scipy.__version__}: newton with backtracking, lu (superlu), serial"
 
     def close(self) -> None:
-        self._matrix = self._stiffness = None
+        self._matrix = self._stiffness = self._factors = None
 
     def _require_matrix(self) -> csr_array:
         if self._matrix is None:

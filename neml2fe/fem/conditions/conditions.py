@@ -1,9 +1,9 @@
 """Boundary conditions, loads and constraints, each a function of time on a named part of the mesh.
 
 Components are "x", "y", "z". Values are numbers, functions of time, or `SpaceFunction`s of
-time and place. Stresses, tractions and body forces act on the undeformed area or volume; in
-plane strain and plane stress all forces are per unit of thickness, and an axisymmetric body takes
-them around its whole circumference.
+time and place; the numbers may be tensors `()`, as inputs of gradients. Stresses, tractions and
+body forces act on the undeformed area or volume; in plane strain and plane stress all forces are
+per unit of thickness, and an axisymmetric body takes them around its whole circumference.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
+
+import torch
 
 from neml2fe.errors import InputError, suggest
 from neml2fe.fem.conditions.functions import Function, TimeFunction
@@ -271,7 +273,7 @@ Condition = (
 
 
 def functions_of(condition: Condition) -> list[Any]:
-    """The functions of a condition."""
+    """The functions of a condition, tensors among them."""
     found: list[Any] = []
     assert is_dataclass(condition)
     for entry in fields(condition):
@@ -280,9 +282,9 @@ def functions_of(condition: Condition) -> list[Any]:
             found += value.values()
         elif isinstance(value, Sequence) and not isinstance(value, str):
             found += value
-        elif callable(value):
+        else:
             found.append(value)
-    return [f for f in found if callable(f)]
+    return [f for f in found if callable(f) or isinstance(f, torch.Tensor)]
 
 
 def check_conditions(conditions: Sequence[Condition]) -> list[Condition]:

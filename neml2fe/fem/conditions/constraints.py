@@ -17,7 +17,15 @@ from neml2fe.fem.conditions.conditions import (
     ControlForce,
     Dirichlet,
 )
-from neml2fe.fem.conditions.functions import Function, SpaceFunction, value_at, values_at
+from neml2fe.fem.conditions.functions import (
+    Function,
+    SpaceFunction,
+    Through,
+    TimeFunction,
+    pull_at,
+    value_at,
+    values_at,
+)
 from neml2fe.fem.conditions.unknowns import Unknowns
 
 Array = NDArray[np.float64]
@@ -39,6 +47,11 @@ class Prescribed:
     def values(self, time: float) -> Array:
         what = f"condition '{self.name}'"
         return self.signs * values_at(self.function, time, self.places, what)
+
+    def pull(self, bar: Array, time: float, through: Through) -> None:
+        """Hand cotangents `bar` `(n_dofs,)` of the `values` at `time` to the function's tensors."""
+        what = f"condition '{self.name}'"
+        pull_at(self.function, time, self.places, self.signs * bar, what, through)
 
 
 class Constraints:
@@ -163,6 +176,42 @@ class Constraints:
             for dof, force in strain.forces(time, pairs.volume).items():
                 forces[self._unknowns.own(dof)] += force
         return forces
+
+    def pull(self, bar: Array, time: float, through: Through) -> None:
+        """Hand `through` the functions that `apply` takes the prescribed unknowns at `time` from,
+        and what cotangents `bar` `(n_unknowns,)` of the owned unknowns make of theirs. Where two
+        conditions share an unknown, the last has set it. Collective."""
+        setter = np.full(len(self.fixed), -1)
+        for k, entry in enumerate(self.prescribed):
+            setter[entry.dofs] = k
+
+        def each() -> None:
+            for k, entry in enumerate(self.prescribed):
+                mine = setter[entry.dofs] == k
+                entry.pull(np.where(mine, bar[entry.dofs], 0.0), time, through)
+
+        collectively(self._local.comm, each, every_rank=True)
+
+    def pull_control(self, bar: Array, time: float, through: Through) -> None:
+        """The same for `control_forces`, of cotangents `bar` `(n_unknowns,)` of these.
+        Collective."""
+
+        def hand_over(function: TimeFunction, dof: int, factor: float, name: str) -> None:
+            own = factor * bar[self._unknowns.own(dof)]
+            places = np.zeros((len(own), self._local.dim))
+            pull_at(function, time, places, own, f"condition '{name}'", through)
+
+        def each() -> None:
+            for condition, dof in self._driven:
+                if isinstance(condition, ControlForce):
+                    hand_over(condition.value, dof, 1.0, condition.name)
+            for strain, pairs in self._unknowns.cells:
+                for name, function in strain.cell.stress.items():
+                    i, j = strain.components[name]
+                    factor = pairs.volume * strain.weight(i, j)
+                    hand_over(function, strain.dof(i, j), factor, strain.name)
+
+        collectively(self._local.comm, each, every_rank=True)
 
     def load_row(self, q: Array, unbalanced: Array, time: float) -> dict[str, float]:
         """Prescribed values and reactions, motions of loaded control nodes, mean strains and

@@ -1,5 +1,6 @@
 """Fields that a material reads besides the strain: temperature, orientation, parameters; and its
-initial state. Values over the whole mesh are needed on rank 0 only."""
+initial state. Values over the whole mesh are needed on rank 0 only, but tensors on every rank: they
+are read at every call, and gradients flow back to them."""
 
 from __future__ import annotations
 
@@ -14,8 +15,22 @@ from numpy.typing import NDArray
 
 from neml2fe.errors import InputError, suggest
 from neml2fe.fem.collective import collectively
-from neml2fe.fem.conditions.field_place import BoundField, Place, checked
-from neml2fe.fem.conditions.functions import SpaceFunction, TimeFunction, value_at, values_at
+from neml2fe.fem.conditions.field_place import (
+    BoundField,
+    Place,
+    Regions,
+    by_blocks,
+    check_tensor,
+    checked,
+    on_every_rank,
+)
+from neml2fe.fem.conditions.functions import (
+    SpaceFunction,
+    TimeFunction,
+    on_lines,
+    tensor_at,
+    tensors_at,
+)
 from neml2fe.fem.integrals.block import ElementBlock
 from neml2fe.fem.mesh.distribution import LocalMesh, scatter_elements, scatter_nodes
 from neml2fe.fem.mesh.mesh import Mesh
@@ -25,6 +40,11 @@ Array = NDArray[np.float64]
 
 class Field(ABC):
     """Values that vary over the body."""
+
+    @property
+    def tensors(self) -> Any:
+        """What `named_tensors` looks for tensors in."""
+        return ()
 
     @abstractmethod
     def at(self, place: Place) -> BoundField:
@@ -57,12 +77,16 @@ class Field(ABC):
 class NodalField(Field):
     """Values at the nodes, interpolated to the points by the shape functions.
 
-    `values`: an array `(n_nodes, *base)` in the order of the mesh, a function of the coordinates
-    `(n_nodes, dim)` that gives one, or the name of point data of the mesh. Ranks other than 0 may
-    pass None.
+    `values`: an array or tensor `(n_nodes, *base)` in the order of the mesh, a function of the
+    coordinates `(n_nodes, dim)` that gives an array, or the name of point data of the mesh. Ranks
+    other than 0 may pass None for arrays.
     """
 
-    values: Array | Callable[[Array], Any] | str | None
+    values: Array | torch.Tensor | Callable[[Array], Any] | str | None
+
+    @property
+    def tensors(self) -> Any:
+        return self.values if isinstance(self.values, torch.Tensor) else ()
 
     def of_mesh(self, mesh: Mesh | None) -> Field:
         if not isinstance(self.values, str):
@@ -70,7 +94,12 @@ class NodalField(Field):
         return NodalField(None if mesh is None else _known(mesh.point_data, self.values, "point"))
 
     def at(self, place: Place) -> BoundField:
-        local = place.local
+        local, whole = place.local, self.values
+        if on_every_rank(whole, place):
+            assert isinstance(whole, torch.Tensor)
+            check_tensor(whole, local.n_global, "nodes", place)
+            own, points = torch.as_tensor(local.nodes), place.block.points
+            return lambda time, part: place.block.at_points(whole[own].to(points), part)
         if callable(self.values):
             function = self.values
             nodal = collectively(
@@ -98,13 +127,17 @@ class NodalField(Field):
 class ElementField(Field):
     """Values of elements, the same at all points of each.
 
-    `values`: an array `(n_elements, *base)`, block after block in the order of the mesh (or a list
-    of one array for each block of cells), a mapping of regions to numbers or arrays `(*base)`, or
-    the name of cell data of the mesh. Sub-batches (a value for each grain of a point) are
-    dimensions before the base shape. Ranks other than 0 may pass None for arrays.
+    `values`: an array or tensor `(n_elements, *base)`, block after block in the order of the mesh
+    (or a list of one array for each block of cells), a mapping of regions to numbers, arrays or
+    tensors `(*base)`, or the name of cell data of the mesh. Sub-batches (a value for each grain of
+    a point) are dimensions before the base shape. Ranks other than 0 may pass None for arrays.
     """
 
-    values: Array | Sequence[Array] | Mapping[str, Any] | str | None
+    values: Array | torch.Tensor | Sequence[Array] | Mapping[str, Any] | str | None
+
+    @property
+    def tensors(self) -> Any:
+        return self.values if isinstance(self.values, (torch.Tensor, Mapping)) else ()
 
     def of_mesh(self, mesh: Mesh | None) -> Field:
         if not isinstance(self.values, str):
@@ -112,74 +145,34 @@ class ElementField(Field):
         return ElementField(None if mesh is None else _known(mesh.cell_data, self.values, "cell"))
 
     def at(self, place: Place) -> BoundField:
-        local = place.local
-        if isinstance(self.values, Mapping):
-            regions = self.values
-            blocks: Sequence[Array] = collectively(
-                local.comm, lambda: self._of_regions(regions, place), every_rank=True
+        local, block, cells, whole = place.local, place.block, place.cells, self.values
+        n, elements = block.n_quadrature, place.elements.cpu()
+        if isinstance(whole, Mapping):
+            by_region = collectively(local.comm, lambda: Regions(whole, place), every_rank=True)
+            return lambda time, part: by_region.values(part).repeat_interleave(n, dim=0)
+        if on_every_rank(whole, place):
+            assert isinstance(whole, torch.Tensor)
+            check_tensor(whole, sum(local.n_elements), "elements", place)
+            numbers = torch.as_tensor(local.elements[cells])[elements]
+            numbers = numbers + sum(local.n_elements[:cells])
+            return lambda time, part: (
+                whole[numbers[part]].to(block.points).repeat_interleave(n, dim=0)
             )
-        else:
-            given = self.values
-            whole = collectively(
-                local.comm,
-                lambda: self._split(given, place) if local.rank == 0 else None,
-                every_rank=True,
-            )
-            blocks = scatter_elements(local, whole)
-        block = place.block
+        split = collectively(
+            local.comm,
+            lambda: by_blocks(whole, place) if local.rank == 0 else None,
+            every_rank=True,
+        )
+        scattered = scatter_elements(local, split)
         own = collectively(
             local.comm,
             lambda: checked(
-                np.asarray(blocks[place.cells])[place.elements.cpu().numpy()],
-                block.n_elements, "elements", place,
+                np.asarray(scattered[cells])[elements.numpy()], block.n_elements, "elements", place
             ),
             every_rank=True,
-        )  # fmt: skip
+        )
         values = torch.as_tensor(own, device=block.points.device)
-        return lambda time, part: values[part].repeat_interleave(block.n_quadrature, dim=0)
-
-    @staticmethod
-    def _split(values: Any, place: Place) -> list[Array]:
-        sizes = place.local.n_elements
-        if isinstance(values, (list, tuple)) and all(isinstance(v, np.ndarray) for v in values):
-            if [len(v) for v in values] != list(sizes):
-                raise InputError(
-                    f"{place.what}: {[len(v) for v in values]} values for blocks of {sizes} "
-                    "elements"
-                )
-            return [np.asarray(v, dtype=np.float64) for v in values]
-        whole = checked(values, sum(sizes), "elements", place)
-        return np.split(whole, np.cumsum(sizes)[:-1])
-
-    @staticmethod
-    def _of_regions(values: Mapping[str, Any], place: Place) -> list[Array]:
-        local = place.local
-        known = {n: np.asarray(v, dtype=np.float64) for n, v in values.items()}
-        for name, value in known.items():
-            if name not in local.regions:
-                near = suggest(name, local.regions)
-                raise InputError(f"{place.what}: the mesh has no region '{name}'{near}")
-            inner = value.shape[value.ndim - len(place.base) :] if place.base else ()
-            if value.ndim and inner != place.base:
-                raise InputError(
-                    f"{place.what}: the value of region '{name}' has shape {value.shape}; expected "
-                    f"{place.base}"
-                )
-        shape = next((v.shape for v in known.values() if v.ndim), place.base)
-        found = []
-        for cells, block in enumerate(local.cells):
-            at = np.full((len(block.connectivity), *shape), np.nan)
-            for name, value in known.items():
-                at[local.regions[name][cells]] = value
-            found.append(at)
-        mine = found[place.cells][place.elements.cpu().numpy()]
-        missing = np.isnan(mine).any(axis=tuple(range(1, mine.ndim)))
-        if missing.any():
-            raise InputError(
-                f"{place.what}: {int(missing.sum())} elements are in none of the regions "
-                f"{', '.join(known)}, or the value there is not a number"
-            )
-        return found
+        return lambda time, part: values[part].repeat_interleave(n, dim=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +180,10 @@ class PointField(Field):
     """Values of a function f(t, x) of time and place, at the quadrature points themselves."""
 
     function: SpaceFunction
+
+    @property
+    def tensors(self) -> Any:
+        return self.function
 
     @property
     def breakpoints(self) -> list[float]:
@@ -201,9 +198,7 @@ class PointField(Field):
 
         def values(time: float, part: slice) -> torch.Tensor:
             x = block.positions(part).cpu().numpy().reshape(-1, local.dim)
-            return torch.as_tensor(
-                values_at(self.function, time, x, place.what), device=block.points.device
-            )
+            return tensors_at(self.function, time, x, place.what).to(block.points)
 
         return values
 
@@ -228,22 +223,17 @@ class FieldTable(Field):
     def breakpoints(self) -> list[float]:
         return [float(t) for t in self.times]
 
+    @property
+    def tensors(self) -> Any:
+        return self.fields
+
     def of_mesh(self, mesh: Mesh | None) -> Field:
         return FieldTable(self.times, [field.of_mesh(mesh) for field in self.fields])
 
     def at(self, place: Place) -> BoundField:
         bound = [field.at(place) for field in self.fields]
         times = np.asarray(self.times, dtype=np.float64)
-
-        def values(time: float, part: slice) -> torch.Tensor:
-            k = int(np.searchsorted(times, time, side="right"))
-            if k == 0 or k == len(times):
-                return bound[min(k, len(times) - 1)](time, part)
-            weight = (time - times[k - 1]) / (times[k] - times[k - 1])
-            old, new = bound[k - 1](time, part), bound[k](time, part)
-            return (1.0 - weight) * old + weight * new
-
-        return values
+        return lambda time, part: on_lines(times, time, lambda k: bound[k](time, part))
 
 
 FieldLike: TypeAlias = TimeFunction | SpaceFunction | Field
@@ -282,15 +272,28 @@ def bound(
     cells: int,
     elements: torch.Tensor,
 ) -> BoundField:
-    """A field, or a number or function of time that is the same everywhere."""
+    """A field, or what is the same everywhere: a number, a function of time, or a tensor of the
+    base shape. Collective."""
     if isinstance(field, SpaceFunction):
         field = PointField(field)
     if isinstance(field, Field):
         return field.bind(name, base, local, block, cells, elements)
+    if isinstance(field, torch.Tensor) and field.ndim:
+        place = Place(name, base, local, block, cells, elements)
+        if field.shape != base:
+            raise InputError(
+                f"{place.what}: a tensor of shape {tuple(field.shape)} is no value for the whole "
+                f"body, which has shape {base}; NodalField and ElementField take those of the mesh"
+            )
+        check_tensor(field[None], 1, "bodies", place)
 
     def uniform(time: float, part: slice) -> torch.Tensor:
-        value = value_at(field, time, f"field '{name}'")
         n = len(range(*part.indices(block.n_elements))) * block.n_quadrature
-        return torch.full((n, *base), value, dtype=torch.float64, device=block.points.device)
+        if isinstance(field, torch.Tensor) and field.ndim:
+            value = field
+        else:
+            value = tensor_at(field, time, f"field '{name}'")
+        # A copy: states that start from it are written into.
+        return value.to(block.points).expand(n, *base).clone(memory_format=torch.contiguous_format)
 
     return uniform

@@ -25,28 +25,31 @@ from neml2fe.fem.conditions.conditions import (
 from neml2fe.fem.conditions.functions import (
     Function,
     SpaceFunction,
+    Through,
     TimeFunction,
     breakpoints,
+    tensor_at,
+    tensors_at,
     value_at,
-    values_at,
 )
 from neml2fe.fem.conditions.places import components, facet_blocks, nodes_of
+from neml2fe.fem.conditions.tensors import named_tensors, requires_grad
 from neml2fe.fem.conditions.unknowns import Unknowns
 from neml2fe.fem.integrals.facets import FacetBlock
 from neml2fe.fem.terms.solid import SolidTerm
 
 Array = NDArray[np.float64]
-Weight = Callable[[Array], Array]
+Weight = Callable[[Array], torch.Tensor]
 """Places `(n, dim)` to values `(n,)`."""
-Integral = Callable[[Weight], Array]
-"""A weight to nodal forces `(n_local, dim)`."""
+Integral = Callable[[Weight], torch.Tensor]
+"""A weight to nodal forces `(n_local * dim,)`, with a graph where the weight has one."""
 
 
 @dataclass
 class Load:
     """The integral of a function times a fixed direction. `pattern` is that of the function 1,
     where the function depends on time only; else the forces last asked for are kept, as results
-    ask again for those of the step."""
+    ask again for those of the step, unless there are tensors, which may have changed."""
 
     name: str
     function: Function
@@ -55,22 +58,49 @@ class Load:
     pattern: Array | None = None
     _last: tuple[float, Array] | None = None
 
+    @property
+    def _what(self) -> str:
+        return f"condition '{self.name}'"
+
     def forces(self, time: float) -> Array:
         """Owned nodal forces, `(n_owned * dim,)`. Collective."""
-        what = f"condition '{self.name}'"
         function = self.function
-        if isinstance(function, SpaceFunction):
-            if self._last is None or self._last[0] != time:
-                self._last = time, self._sum(lambda x: values_at(function, time, x, what))
-            return self._last[1]
+        if not isinstance(function, SpaceFunction):
+            return value_at(function, time, self._what) * self._unit()
+        if self._last is None or self._last[0] != time or named_tensors(function):
+            self._last = time, self._sum(lambda x: tensors_at(function, time, x, self._what))
+        return self._last[1]
+
+    def pull(self, bar: Array, time: float, through: Through) -> None:
+        """Hand cotangents `bar` `(n_owned * dim,)` of the forces to the function's tensors.
+        Collective."""
+        function = self.function
+        if not requires_grad(function):
+            return
+        in_space = isinstance(function, SpaceFunction)
+        bars = self.unknowns.update_ghosts(bar) if in_space else bar @ self._unit()
+
+        @torch.enable_grad()
+        def hand_over() -> None:
+            if isinstance(function, SpaceFunction):
+                value = self.integral(lambda x: tensors_at(function, time, x, self._what))
+            else:
+                value = tensor_at(function, time, self._what)
+            through(value, torch.as_tensor(bars))
+
+        collectively(self.unknowns.local.comm, hand_over, every_rank=True)
+
+    def _unit(self) -> Array:
+        """Forces of the function 1. Collective."""
         if self.pattern is None:
-            self.pattern = self._sum(lambda x: np.ones(len(x)))
-        return value_at(function, time, what) * self.pattern
+            self.pattern = self._sum(lambda x: torch.ones(len(x), dtype=torch.float64))
+        return self.pattern
 
     def _sum(self, weight: Weight) -> Array:
         comm = self.unknowns.local.comm
-        local = collectively(comm, lambda: self.integral(weight), every_rank=True)
-        return self.unknowns.sum_to_owners(local.reshape(-1))
+        with torch.no_grad():
+            local = collectively(comm, lambda: self.integral(weight), every_rank=True)
+        return self.unknowns.sum_to_owners(local.numpy())
 
 
 class Loads:
@@ -121,19 +151,24 @@ class Loads:
         return self._measure.axisymmetric
 
     # --- integrals -----------------------------------------------------------------------
+    def _no_forces(self) -> torch.Tensor:
+        return torch.zeros(self._local.n_local, self._local.dim, dtype=torch.float64)
+
     def _over_facets(
         self, facets: Sequence[FacetBlock], vectors: Callable[[FacetBlock], Array]
     ) -> Integral:
         """Of N times vectors `(f, q, dim)` that carry the area."""
 
-        def integral(weight: Weight) -> Array:
-            forces = np.zeros((self._local.n_local, self._local.dim))
+        def integral(weight: Weight) -> torch.Tensor:
+            forces = self._no_forces()
             for block in facets:
                 at = block.positions
                 values = weight(at.reshape(-1, at.shape[-1])).reshape(at.shape[:-1])
-                nodal = block.nodal(values[..., None] * vectors(block))
-                np.add.at(forces, block.connectivity, nodal)
-            return forces
+                shapes, along = torch.as_tensor(block.shapes), torch.as_tensor(vectors(block))
+                nodal = torch.einsum("qk,fq,fqd->fkd", shapes, values, along)
+                nodes = torch.as_tensor(block.connectivity).reshape(-1)
+                forces = forces.index_add(0, nodes, nodal.flatten(0, 1))
+            return forces.flatten()
 
         return integral
 
@@ -141,10 +176,10 @@ class Loads:
         nodes = nodes_of(self._local, condition.nodes, condition.name)
         nodes = nodes[nodes < self._local.n_owned]
 
-        def integral(weight: Weight) -> Array:
-            forces = np.zeros((self._local.n_local, self._local.dim))
+        def integral(weight: Weight) -> torch.Tensor:
+            forces = self._no_forces()
             forces[nodes, component] = weight(self._local.points[nodes])
-            return forces
+            return forces.flatten()
 
         return integral
 
@@ -181,18 +216,18 @@ class Loads:
                 density = float(given)
             parts.append((solid.block, density * inside))
 
-        def integral(weight: Weight) -> Array:
-            total = torch.zeros(local.n_local * local.dim, dtype=torch.float64)
+        def integral(weight: Weight) -> torch.Tensor:
+            total = self._no_forces().flatten()
             for block, scale in parts:
                 forces = total.to(block.points)
                 for part in block.parts():
                     at = block.positions(part).cpu().numpy()
                     x = at.reshape(-1, local.dim)
-                    values = (direction(x) * weight(x)[:, None]).reshape(at.shape)
-                    values = values * scale[part][:, None, None]
-                    block.add_body_force(torch.as_tensor(values).to(forces), part, forces)
+                    values = torch.as_tensor(direction(x)) * weight(x)[:, None]
+                    values = values.reshape(at.shape) * torch.as_tensor(scale[part])[:, None, None]
+                    block.add_body_force(values.to(forces), part, forces)
                 total = forces.cpu()
-            return total.numpy().reshape(-1, local.dim)
+            return total
 
         return integral
 
@@ -227,6 +262,12 @@ class Loads:
             total += load.forces(time)
         return total
 
+    def pull(self, bar: Array, time: float, through: Through) -> None:
+        """Hand `through` functions of the tensors that the forces at `time` depend on, and what
+        cotangents `bar` `(n_owned * dim,)` of these forces make of theirs. Collective."""
+        for load in self.loads:
+            load.pull(bar, time, through)
+
     def resultants(self, time: float) -> dict[str, float]:
         """Total applied force of each condition at `time`, `<name>_<component>`."""
         found: dict[str, float] = {}
@@ -244,13 +285,14 @@ class _Square:
 
     def __init__(self, function: TimeFunction) -> None:
         self._function, self.breakpoints = function, breakpoints(function)
+        self.tensors = function
 
-    def __call__(self, time: float) -> float:
-        return value_at(self._function, time, "the angular velocity") ** 2
+    def __call__(self, time: float) -> torch.Tensor:
+        return tensor_at(self._function, time, "the angular velocity") ** 2
 
 
 def _along(component: int, dim: int) -> Callable[[Array], Array]:
-    return lambda x: np.broadcast_to(np.eye(dim)[component], x.shape)
+    return lambda x: np.tile(np.eye(dim)[component], (len(x), 1))
 
 
 def _areas_along(component: int, dim: int) -> Callable[[FacetBlock], Array]:

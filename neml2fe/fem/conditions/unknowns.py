@@ -285,13 +285,33 @@ class Unknowns:
             return values
         dim = self.local.dim
         blocks = np.zeros((self.n_control, dim, dim))
-        for link in self._moving:
-            owned = link.nodes < self.local.n_owned
-            forces = np.zeros((len(owned), dim))
-            forces[owned] = unbalanced.reshape(-1, dim)[link.nodes[owned]]
-            part = self._algebra.allreduce(link.second_order(self._controls, forces))
+        for link, part in self._turning(unbalanced):
             blocks[link.first + 1, : len(part), : len(part)] = part
         if not self._mine:
             return values
         place = dim * dim * int(matrix.indptr[self.local.n_owned])
         return np.concatenate([values[:place], blocks.ravel(), values[place:]])
+
+    def turning(self, w: Array, unbalanced: Array) -> Array:
+        """What the turning of rigid bodies adds to the product of the tangent and owned unknowns
+        `w`; symmetric. Collective."""
+        found = np.zeros_like(w)
+        if not self._moving:
+            return found
+        controls = self.controls(w)
+        for link, part in self._turning(unbalanced):
+            first = (link.first + 1) * self.local.dim
+            for k, value in enumerate(part @ controls[first : first + len(part)]):
+                found[self.own(first + k)] = value
+        return found
+
+    def _turning(self, unbalanced: Array) -> list[tuple[RigidLink, Array]]:
+        """Stiffness `(1 or 3, 1 or 3)` against rotation that forces on turning arms make."""
+        dim, found = self.local.dim, []
+        for link in self._moving:
+            owned = link.nodes < self.local.n_owned
+            forces = np.zeros((len(owned), dim))
+            forces[owned] = unbalanced.reshape(-1, dim)[link.nodes[owned]]
+            part = self._algebra.allreduce(link.second_order(self._controls, forces))
+            found.append((link, part))
+        return found

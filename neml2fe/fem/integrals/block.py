@@ -76,16 +76,22 @@ class ElementBlock:
         """Gradients of shape functions `(e, q, k, n_gradients)` and volumes `(e, q)`."""
         jacobian = self.jacobians(part)
         gradients = self.reference_gradients @ torch.linalg.inv(jacobian)
+        if self.measure.axisymmetric:
+            hoop = self.shapes / self.positions(part)[..., :1]
+            gradients = torch.cat([gradients, hoop[..., None]], -1)
+        return gradients, self._volumes(jacobian, part)
+
+    def _volumes(self, jacobian: torch.Tensor, part: slice) -> torch.Tensor:
         volumes = torch.linalg.det(jacobian) * self.weights
         if self.measure.axisymmetric:
-            radius = self.positions(part)[..., 0]
-            hoop = (self.shapes / radius[..., None])[..., None]
-            gradients, volumes = torch.cat([gradients, hoop], -1), 2 * math.pi * radius * volumes
-        return gradients, volumes
+            volumes = 2 * math.pi * self.positions(part)[..., 0] * volumes
+        return volumes
 
     def volumes(self, part: slice = slice(None)) -> torch.Tensor:
         """Volumes of quadrature points, `(e, q)`."""
-        return self._geometry(part)[1]
+        if self._native is not None:
+            return self._native.volumes(self.points, self.nodes[part])
+        return self._volumes(self.jacobians(part), part)
 
     def _operator(self, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """G `(e, q, c, k*dim)` and volumes `(e, q)`."""
@@ -102,11 +108,35 @@ class ElementBlock:
         `(n_local_nodes * dim,)`."""
         if self._native is not None:
             return self._native.strain(self.points, self.nodes[part], u)
+        return self._change(u, part) + self.measure.reference(u)
+
+    def _change(self, u: torch.Tensor, part: slice) -> torch.Tensor:
+        """G u at the points of a part."""
+        if self._native is not None:
+            return self._native.strain(self.points, self.nodes[part], u, change=True)
         g, volumes = self._operator(part)
         local = u.reshape(-1, self.measure.dim)[self.nodes[part]].flatten(1)
-        strain = self.measure.reference(u).flatten().repeat(*volumes.shape, 1)
-        strain[..., list(self.measure.components)] += torch.einsum("eqcj,ej->eqc", g, local)
+        strain = u.new_zeros(*volumes.shape, self.measure.size)
+        strain[..., list(self.measure.components)] = torch.einsum("eqcj,ej->eqc", g, local)
         return strain.reshape(-1, *self.measure.shape)
+
+    def push_strain(self, du: torch.Tensor, part: slice) -> torch.Tensor:
+        """The change of the strains `(n, 6)` or `(n, 3, 3)` at the points of a part with a change
+        `du` `(n_local_nodes * dim,)` of the displacements, to first order."""
+        return self._change(du, part)
+
+    def pull_strain(self, bar: torch.Tensor, part: slice, nodal: torch.Tensor) -> None:
+        """Add to `nodal` `(n_local_nodes * dim,)` the transpose of `push_strain` times `bar`
+        `(n, 6)` or `(n, 3, 3)`: the derivatives by the displacements of a function that has the
+        derivatives `bar` by the strains."""
+        volumes = self.volumes(part).reshape(-1, *[1] * len(self.measure.shape))
+        ElementBlock.add_forces(self, bar / volumes, part, nodal)
+
+    def virtual_strain(self, w: torch.Tensor, part: slice) -> torch.Tensor:
+        """The strains `(n, 6)` or `(n, 3, 3)` on which the stress works under virtual displacements
+        `w` `(n_local_nodes * dim,)`: the forces of a stress S do the work on `w` that is the sum of
+        volume * S : virtual_strain over the points of the part."""
+        return self._change(w, part)
 
     def add_forces(self, stress: torch.Tensor, part: slice, forces: torch.Tensor) -> None:
         """Add the integral of G^T S over a part, S `(n, 6)` or `(n, 3, 3)`, to local `forces`

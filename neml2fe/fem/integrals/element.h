@@ -33,8 +33,21 @@ struct Points {
   V values[Q][C];
 };
 
+extern "C" void neml2fe_volumes(long long n, const double* points, const void* nodes, int wide,
+                                double* volumes) {
+  Elements all = {n, points, nodes, wide != 0};
+  std::unique_ptr<Geometry> at(new Geometry);
+  for (long long first = 0; first < n; first += W) {
+    Group group(all, first);
+    at->find(all, group);
+    for (int l = 0; l < group.lanes; ++l)
+      for (int q = 0; q < Q; ++q) volumes[group.element[l] * Q + q] = lane(at->volume[q], l);
+  }
+}
+
+// `origin` times the strain without displacements, and what `u` adds.
 extern "C" void neml2fe_strain(long long n, const double* points, const void* nodes, int wide,
-                               const double* u, double* strain) {
+                               const double* u, double* strain, double origin) {
   Elements all = {n, points, nodes, wide != 0};
   std::unique_ptr<Points> of(new Points);
   for (long long first = 0; first < n; first += W) {
@@ -59,7 +72,7 @@ extern "C" void neml2fe_strain(long long n, const double* points, const void* no
     for (int l = 0; l < group.lanes; ++l) {
       double* to = strain + group.element[l] * (Q * SIZE);
       for (int q = 0; q < Q; ++q, to += SIZE) {
-        for (int c = 0; c < SIZE; ++c) to[c] = START[c];
+        for (int c = 0; c < SIZE; ++c) to[c] = origin * START[c];
         for (int c = 0; c < C; ++c) to[ACTIVE[c]] += lane(of->values[q][c], l);
       }
     }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 Index = NDArray[np.int64]
+PART = 65_536  # elements or blocks that are worked on at a time
 
 
 class LocalMatrix:
@@ -56,10 +57,10 @@ class LocalMatrix:
         keys = np.repeat(np.arange(self.n_nodes), np.diff(self.indptr)) * self.n_nodes
         keys += self.indices
         slots = np.empty((n, k, k), dtype=np.int32)
-        for start in range(0, n, 65536):  # bounds the memory of the search
-            part = connectivity[start : start + 65536]
+        for start in range(0, n, PART):  # bounds the memory of the search
+            part = connectivity[start : start + PART]
             wanted = part[:, :, None] * self.n_nodes + part[:, None, :]
-            slots[start : start + 65536] = np.searchsorted(keys, wanted)
+            slots[start : start + PART] = np.searchsorted(keys, wanted)
         return torch.as_tensor(slots, device=self.values.device)
 
     def add(self, slots: torch.Tensor, connectivity: torch.Tensor, matrices: torch.Tensor) -> None:
@@ -103,14 +104,32 @@ class LocalMatrix:
         hit = dofs[rows[blocks]][:, :, None] | dofs[self.indices[blocks]][:, None, :]
         return self._places(blocks)[hit]
 
-    def product(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The matrix times `x` `(n_nodes * dim,)`; cheap where few nodes of `x` are not zero."""
+    def product(self, x: NDArray[np.float64], transposed: bool = False) -> NDArray[np.float64]:
+        """The matrix, or its transpose, times `x` `(n_nodes * dim,)`; cheap where few nodes of `x`
+        are not zero."""
         nodal = x.reshape(-1, self.dim)
         active = np.asarray(nodal.any(axis=1), dtype=bool)
-        blocks = np.flatnonzero(active[self.indices])
-        values = self.values.cpu().numpy()[self._places(blocks)]
-        y = np.zeros((self.n_nodes, self.dim))
-        np.add.at(
-            y, self._rows(blocks), np.einsum("nij,nj->ni", values, nodal[self.indices[blocks]])
-        )
-        return y.reshape(-1)
+        values, y = self.values.cpu().numpy(), np.zeros((self.dim, self.n_nodes))
+        for start in range(0, len(self.indices), PART):
+            stop = min(start + PART, len(self.indices))
+            blocks = start + np.flatnonzero(self._touched(active, start, stop, transposed))
+            if not len(blocks):
+                continue
+            entries, rows = values[self._places(blocks)], self._rows(blocks)
+            columns = self.indices[blocks]
+            if transposed:
+                rows, columns, entries = columns, rows, entries.swapaxes(1, 2)
+            added = np.einsum("nij,nj->in", entries, nodal[columns])
+            first, last = rows.min(), rows.max() + 1
+            for component, weights in zip(y, added, strict=True):
+                component[first:last] += np.bincount(rows - first, weights, last - first)
+        return y.T.reshape(-1)
+
+    def _touched(
+        self, active: NDArray[np.bool_], start: int, stop: int, transposed: bool
+    ) -> NDArray[np.bool_]:
+        """Which of the blocks `start` to `stop` are in columns (rows) of active nodes."""
+        if not transposed:
+            return active[self.indices[start:stop]]
+        bounds = np.clip(self.indptr, start, stop)
+        return np.repeat(active, np.diff(bounds))

@@ -28,7 +28,7 @@ ENOUGH = 20_000  # updates of quadrature points that make up for the seconds a c
 
 
 class NativeElement:
-    """Strains, forces and stiffness of elements of one type under one measure.
+    """Volumes, strains, forces and stiffness of elements of one type under one measure.
 
     Compiled when first used, which raises `BuildError` where it fails. Tensors are contiguous and
     on the CPU: `points` `(n_local_nodes, dim)` are coordinates, `nodes` `(e, k)` the local nodes
@@ -52,22 +52,35 @@ class NativeElement:
         library = ctypes.CDLL(str(self.built.path))
         pointer = ctypes.c_void_p
         head = [ctypes.c_longlong, pointer, pointer, ctypes.c_int]
-        for name, pointers in (("strain", 2), ("forces", 2), ("stiffness", 4)):
+        for name, tail in (
+            ("volumes", [pointer]),
+            ("strain", [pointer, pointer, ctypes.c_double]),
+            ("forces", [pointer] * 2),
+            ("stiffness", [pointer] * 4),
+        ):
             function = getattr(library, f"neml2fe_{name}")
-            function.argtypes, function.restype = [*head, *(pointer,) * pointers], None
+            function.argtypes, function.restype = [*head, *tail], None
         return library
 
     def ready(self) -> None:
         """Compile and load, if that has not happened."""
         _ = self._library
 
-    def strain(self, points: torch.Tensor, nodes: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    def volumes(self, points: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
+        """Volumes of quadrature points, `(e, q)`."""
+        volumes = points.new_empty(len(nodes), self.n_quadrature)
+        self._library.neml2fe_volumes(*self._elements(points, nodes), volumes.data_ptr())
+        return volumes
+
+    def strain(
+        self, points: torch.Tensor, nodes: torch.Tensor, u: torch.Tensor, change: bool = False
+    ) -> torch.Tensor:
         """Strains `(e * q, 6)` or `(e * q, 3, 3)` from local displacements `u`
-        `(n_local_nodes * dim,)`."""
+        `(n_local_nodes * dim,)`; G u alone if only their `change` is wanted."""
         head = self._elements(points, nodes)
         self._require("displacements", u, (points.numel(),))
         strain = u.new_empty(len(nodes) * self.n_quadrature, *self.measure.shape)
-        self._library.neml2fe_strain(*head, u.data_ptr(), strain.data_ptr())
+        self._library.neml2fe_strain(*head, u.data_ptr(), strain.data_ptr(), 0.0 if change else 1.0)
         return strain
 
     def add_forces(

@@ -67,18 +67,27 @@ class CohesiveTerm(Term):
         both = np.concatenate([-shapes, shapes], axis=1)  # plus less minus
         operator = np.einsum("qk,fqci->fqcki", both, axes)
         self._operator = torch.as_tensor(operator).to(points).flatten(3).flatten(0, 1)  # n, 3, k*d
-        fields = self._fields(time)
-        self.state: State = self.material.initial_state(
-            len(self.areas), device=points.device, fields=fields
-        )
-        for name in self.state:
-            if current_name(name) in fields:
-                self.state[name] = fields[current_name(name)]
-        self.traction = points.new_zeros(len(self.areas), 3)
-        self._trial, self._trial_traction = self.state, self.traction
         self._slots: torch.Tensor | None = None
+        self.reset(time)
 
-    def _fields(self, time: float) -> dict[str, torch.Tensor]:
+    def reset(self, time: float) -> None:
+        self.take(self.initial_state(time))
+
+    def initial_state(self, time: float) -> State:
+        """The state at the start, at `time`."""
+        fields, n = self.fields(time), len(self.areas)
+        state = self.material.initial_state(n, device=self.areas.device, fields=fields)
+        for name in state:
+            if current_name(name) in fields:
+                state[name] = fields[current_name(name)]
+        return state
+
+    def take(self, state: State) -> None:
+        """Go on from `state`."""
+        self.state, self.traction = state, self.areas.new_zeros(len(self.areas), 3)
+        self._trial, self._trial_traction = self.state, self.traction
+
+    def fields(self, time: float) -> dict[str, torch.Tensor]:
         n, like = len(self.areas), self.areas
         return {
             name: like.new_full((n, *kind.BASE_SHAPE), value_at(  # type: ignore[attr-defined]
@@ -95,6 +104,13 @@ class CohesiveTerm(Term):
         local = local.repeat_interleave(self.n_quadrature, dim=0)
         return torch.einsum("ncj,nj->nc", self._operator, local)
 
+    def pull_jump(self, bar: torch.Tensor, nodal: torch.Tensor) -> None:
+        """Add the transpose of `jump`, of cotangents `(n, 3)`, to `nodal` `(n_local_dofs,)`."""
+        local = torch.einsum("ncj,nc->nj", self._operator, bar)
+        local = local.reshape(len(self._nodes), self.n_quadrature, local.shape[1]).sum(1)
+        at = nodal.view(-1, self._dim)
+        at.index_add_(0, self._nodes.reshape(-1), local.reshape(-1, self._dim))
+
     def update(
         self,
         u: torch.Tensor,
@@ -104,17 +120,13 @@ class CohesiveTerm(Term):
         matrix: LocalMatrix | None,
     ) -> int:
         result = self.material.update(
-            self.jump(u), self.state, time, dt, self._fields(time), tangent=matrix is not None
+            self.jump(u), self.state, time, dt, self.fields(time), tangent=matrix is not None
         )
         self._trial, self._trial_traction = result.state, result.stress
-        weighted = self._operator * self.areas[:, None, None]
-        n = len(self._nodes)
-        nodal = torch.einsum("ncj,nc->nj", weighted, result.stress)
-        nodal = nodal.reshape(n, self.n_quadrature, nodal.shape[1]).sum(1)
-        at = forces.view(-1, self._dim)
-        at.index_add_(0, self._nodes.reshape(-1), nodal.reshape(-1, self._dim))
+        self.pull_jump(result.stress * self.areas[:, None], forces)
         if matrix is not None:
             assert self._slots is not None and result.tangent is not None, "bind comes first"
+            n, weighted = len(self._nodes), self._operator * self.areas[:, None, None]
             local = weighted.mT @ result.tangent @ self._operator
             stiffness = local.reshape(n, self.n_quadrature, *local.shape[1:]).sum(1)
             matrix.add(self._slots, self._nodes, stiffness)

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from neml2fe.fem.conditions.conditions import COMPONENTS, Pressure
-from neml2fe.fem.conditions.functions import Function, values_at
+from neml2fe.fem.conditions.functions import Function, tensors_at
 from neml2fe.fem.integrals.matrix import LocalMatrix
 from neml2fe.fem.mesh.elements import reference_element
 from neml2fe.fem.mesh.facets import CellBlock
@@ -50,9 +50,8 @@ class FollowerPressure(Term):
     def _pressure(self, time: float) -> torch.Tensor:
         """Pressure times quadrature weight, `(f, q)`."""
         at = self._places.reshape(-1, self._dim)
-        values = values_at(self._value, time, at, f"condition '{self.name}'")
-        shape = self._places.shape[:2]
-        return torch.as_tensor(values).to(self._points).reshape(shape) * self._weights
+        values = tensors_at(self._value, time, at, f"condition '{self.name}'")
+        return values.to(self._points).reshape(self._places.shape[:2]) * self._weights
 
     def _nodal(self, x: torch.Tensor, pressure: torch.Tensor) -> torch.Tensor:
         """Nodal forces `(f, k, dim)` that a pressure `(f, q)` puts on facets with nodes at x
@@ -79,7 +78,9 @@ class FollowerPressure(Term):
         forces: torch.Tensor,
         matrix: LocalMatrix | None,
     ) -> int:
-        x, pressure = self._deformed(u), self._pressure(time)
+        x = self._deformed(u)
+        with torch.no_grad():
+            pressure = self._pressure(time)
         applied = self._nodal(x, pressure)
         forces.view(-1, self._dim).index_add_(0, self._nodes.reshape(-1), -applied.flatten(0, 1))
         if matrix is not None and len(x):
@@ -94,7 +95,14 @@ class FollowerPressure(Term):
             matrix.add(self._slots, self._nodes, -torch.stack(columns, -1))
         return 0
 
+    def virtual_work(self, u: torch.Tensor, w: torch.Tensor, time: float) -> torch.Tensor:
+        """This rank's part of the forces of `update` times virtual displacements `w`, `()`, with a
+        graph to the tensors that the pressure reads."""
+        applied = self._nodal(self._deformed(u), self._pressure(time))
+        return -(applied * w.reshape(-1, self._dim)[self._nodes]).sum()
+
     def resultant(self, u: torch.Tensor, time: float) -> dict[str, float]:
         """This rank's part of the total force on the body, by component."""
-        total = self._nodal(self._deformed(u), self._pressure(time)).sum((0, 1)).tolist()
+        with torch.no_grad():
+            total = self._nodal(self._deformed(u), self._pressure(time)).sum((0, 1)).tolist()
         return {f"{self.name}_{c}": f for c, f in zip(COMPONENTS, total, strict=False)}

@@ -35,6 +35,8 @@ class SolidTerm(Term):
       there.
     - `state`: by name `(n, *base)`; `stress` `(n, 6)` or `(n, 3, 3)`. The arrays are used again
       two steps later: clone what is to be kept.
+    - `solutions`: a dict here keeps, by the first element of each part, the local unknowns of the
+      last update.
     """
 
     def __init__(
@@ -63,27 +65,38 @@ class SolidTerm(Term):
             }
 
         self._fields = bind(fields, material.field_spec)
-        initial = bind(body.initial_state, material.state_spec)
+        self._initial = bind(body.initial_state, material.state_spec)
+        self._comm = local.comm
+        self.solutions: dict[int, torch.Tensor | None] | None = None
+        self._failed: tuple[float, float, int, torch.Tensor] | None = None
+        self.reset(time)
 
-        def at_start() -> State:
-            everywhere = slice(0, block.n_elements)
-            first = self.fields(time, everywhere)
-            state = material.initial_state(block.n_points, device=block.points.device, fields=first)
-            for name in state:
-                if name in initial:
-                    state[name] = initial[name](time, everywhere)
-                elif current_name(name) in first:  # an old value of a field: that of the start
-                    state[name] = first[current_name(name)]
-            return {n: v.contiguous() for n, v in state.items()}
-
+    def reset(self, time: float) -> None:
         # Values may be wrong on one rank only.
-        self.state: State = collectively(local.comm, at_start, every_rank=True)
-        own = self.state.get(material.stress)
+        state = collectively(self._comm, lambda: self.initial_state(time), every_rank=True)
+        self.take(state)
+        self._trial = {n: torch.empty_like(v) for n, v in self.state.items()}
+        self._trial_stress = self._trial.get(self.material.stress, torch.empty_like(self.stress))
+
+    def initial_state(self, time: float) -> State:
+        """The state at the start, at `time`."""
+        everywhere, material = slice(0, self.block.n_elements), self.material
+        first = self.fields(time, everywhere)
+        like = self.block.points
+        state = material.initial_state(self.block.n_points, device=like.device, fields=first)
+        for name in state:
+            if name in self._initial:
+                state[name] = self._initial[name](time, everywhere)
+            elif current_name(name) in first:  # an old value of a field: that of the start
+                state[name] = first[current_name(name)]
+        return {n: v.contiguous() for n, v in state.items()}
+
+    def take(self, state: State) -> None:
+        """Go on from `state`, whose arrays become the term's own."""
+        block, self.state = self.block, state
+        own = state.get(self.material.stress)
         start = block.points.new_zeros(block.n_points, *block.measure.shape)
         self.stress = start if own is None else own
-        self._trial = {n: torch.empty_like(v) for n, v in self.state.items()}
-        self._trial_stress = self._trial.get(material.stress, torch.empty_like(self.stress))
-        self._failed: tuple[float, float, int, torch.Tensor] | None = None
 
     def fields(self, time: float, part: slice) -> dict[str, torch.Tensor]:
         """The material's fields at the points of a part, `(n, *base)`."""
@@ -116,6 +129,8 @@ class SolidTerm(Term):
                     new[points] = result.state[name]
                 if self.material.stress not in self._trial:
                     self._trial_stress[points] = result.stress
+                if self.solutions is not None:
+                    self.solutions[part.start] = result.solution
             with self._watch("elements"):
                 block.add_forces(result.stress, part, forces)
                 if matrix is not None:

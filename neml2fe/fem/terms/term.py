@@ -58,6 +58,9 @@ class Term(ABC):
     def accept(self) -> None:  # noqa: B027 - terms without history have nothing to do
         """The last update was the step."""
 
+    def reset(self, time: float) -> None:  # noqa: B027
+        """Back to the state at the start of the problem, at `time`. Collective."""
+
     def history(self, local: LocalMesh) -> History | None:
         """State and stress of the term at the end of the last step, if it has any."""
         return None

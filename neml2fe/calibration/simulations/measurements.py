@@ -1,0 +1,181 @@
+"""What was measured in a test, and how a simulation of it is compared with that."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neml2fe.calibration.fullfield import (
+    FullField,
+    RigidMotionRemoval,
+    Series,
+    StrainGauge,
+    StrainWindows,
+)
+from neml2fe.errors import ConvergenceError, InputError
+from neml2fe.fem.observations import (
+    DisplacementsAt,
+    Observation,
+    Reaction,
+    SurfaceDisplacementsAt,
+)
+
+Array = NDArray[np.float64]
+Values = Mapping[str, Tensor]
+"""What was observed, by the names of `Measurement.observations`, `(T, ...)` at its times."""
+
+
+class Measurement(ABC):
+    """Data at some `times` of a test, increasing."""
+
+    @property
+    @abstractmethod
+    def times(self) -> Array:
+        """`(T,)`"""
+
+    @property
+    @abstractmethod
+    def noise_is_known(self) -> bool:
+        """Whether residuals are in units of a standard deviation."""
+
+    @abstractmethod
+    def observations(self) -> dict[str, Observation]:
+        """What the simulation must observe at these times."""
+
+    @abstractmethod
+    def residuals(self, values: Values) -> Tensor:
+        """`(m,)`: simulated - measured, whitened, of what is not missing; differentiable. Raises
+        `ConvergenceError` where a simulated value is not finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadMeasurement(Measurement):
+    """The force of a load cell: `factor` times the reaction of the boundary condition `reaction`
+    (2 where the simulated half of a body takes half of the force; the thickness, of a plane
+    body)."""
+
+    data: Series
+    reaction: str
+    factor: float = 1.0
+
+    @property
+    def times(self) -> Array:
+        return self.data.times
+
+    @property
+    def noise_is_known(self) -> bool:
+        return self.data.noise is not None
+
+    def observations(self) -> dict[str, Observation]:
+        return {"reaction": Reaction(self.reaction)}
+
+    def residuals(self, values: Values) -> Tensor:
+        return self.data.whitened(self.factor * values["reaction"])
+
+
+@dataclass(frozen=True, eq=False)
+class GaugeMeasurement(Measurement):
+    """The elongation between two material `points` `(2, dim)`, as of a clip gauge: the change of
+    their distance."""
+
+    data: Series
+    points: Sequence[Sequence[float]]
+
+    def __post_init__(self) -> None:
+        if np.ndim(self.points) != 2 or len(self.points) != 2:
+            raise InputError("a gauge needs two points")
+        first, second = np.asarray(self.points, dtype=np.float64)
+        if not np.linalg.norm(second - first) > 0.0:
+            raise InputError("the two points of a gauge are the same")
+
+    @property
+    def times(self) -> Array:
+        return self.data.times
+
+    @property
+    def noise_is_known(self) -> bool:
+        return self.data.noise is not None
+
+    def observations(self) -> dict[str, Observation]:
+        return {"ends": DisplacementsAt(self.points)}
+
+    def residuals(self, values: Values) -> Tensor:
+        return self.data.whitened(self.elongation(values["ends"]))
+
+    def elongation(self, u: Tensor) -> Tensor:
+        """`(T,)` from displacements of the ends `(T, 2, dim)`."""
+        x = torch.as_tensor(np.asarray(self.points, dtype=np.float64))
+        arm, change = x[1] - x[0], u[:, 1] - u[:, 0]
+        return torch.linalg.vector_norm(arm + change, dim=-1) - torch.linalg.vector_norm(arm)
+
+
+@dataclass(frozen=True, eq=False)
+class FieldMeasurement(Measurement):
+    """Displacements that cameras saw, on a plane body or on a surface of one in space.
+
+    - `boundary`: of a body in space, the boundary whose surface was seen.
+    - `without_rigid_motion`: fit and remove the rigid motion of every image, from the data and
+      from the simulation alike.
+    - `strain`: compare strains over windows (virtual strain gauges) of both sides instead of
+      displacements; their deviations follow from the noise of the data.
+    """
+
+    data: FullField
+    boundary: str = ""
+    without_rigid_motion: bool = False
+    strain: StrainGauge | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__  # the way into a frozen dataclass
+        data, removal = self.data, None
+        if self.without_rigid_motion:
+            removal = data.rigid_motion_removal()
+            data, _ = data.without_rigid_motion()
+        put(self, "_removal", removal)
+        put(self, "_compared", data)
+        if self.strain is not None:
+            windows = self.strain.on(data)
+            measured = windows(torch.from_numpy(data.displacements))
+            valid = torch.from_numpy(windows.valid)
+            deviation = torch.ones(())
+            if data.noise is not None:
+                deviation = torch.from_numpy(windows.deviation()).expand(measured.shape)[valid]
+            put(self, "_windows", (windows, valid, measured[valid], deviation))
+
+    @property
+    def times(self) -> Array:
+        return self.data.times
+
+    @property
+    def noise_is_known(self) -> bool:
+        return self.data.noise is not None
+
+    def observations(self) -> dict[str, Observation]:
+        points = self.data.points
+        if self.boundary:
+            return {"field": SurfaceDisplacementsAt(self.boundary, points)}
+        return {"field": DisplacementsAt(points)}
+
+    def comparable(self, u: Tensor) -> Tensor:
+        """Simulated displacements `(T, m, c)`, without rigid motion if the data are."""
+        return u if self._removal is None else self._removal(u)
+
+    def residuals(self, values: Values) -> Tensor:
+        u = self.comparable(values["field"])
+        if self.strain is None:
+            return self._compared.whitened(u)
+        windows, valid, measured, deviation = self._windows
+        strain = windows(u)[valid]
+        if not bool(strain.detach().isfinite().all()):
+            raise ConvergenceError("a simulated strain that is compared with data is not finite")
+        return ((strain - measured) / deviation).flatten()
+
+    _removal: RigidMotionRemoval | None = field(init=False, repr=False)
+    _compared: FullField = field(init=False, repr=False)
+    _windows: tuple[StrainWindows, Tensor, Tensor, Tensor] = field(init=False, repr=False)

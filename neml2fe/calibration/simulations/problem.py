@@ -1,0 +1,179 @@
+"""`SimulationProblem`: a finite-element simulation of a test, in the form that a fit takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neml2fe.calibration.parameters import FitParameter, ParameterSet
+from neml2fe.calibration.simulations.loss import loss_of
+from neml2fe.calibration.simulations.measurements import Measurement, Values
+from neml2fe.errors import InputError
+from neml2fe.fem.adjoint.checkpoints import Checkpoints
+from neml2fe.fem.adjoint.inputs import tensors_of_problem
+from neml2fe.fem.adjoint.solve import Solution, solve
+from neml2fe.fem.problem import Problem
+from neml2fe.fem.stepping import TimeStepping
+from neml2fe.kernels import repeated
+
+CALLS = 100  # of a simulation in a fit, about: whether to compile depends on it
+
+
+class SimulationProblem:
+    """One test: measured data against a simulation of the test.
+
+    `parameters` name tensors of the simulation (`tensors_of_problem`): parameters of its materials,
+    fields such as a parameter of every element, loads. Each simulation begins at the start of
+    `problem`, whose tensors are those of the caller again afterwards. Steps end at the times of the
+    measurements. Gradients are adjoint, Jacobians are by forward sensitivities of the same run.
+
+    With a communicator, `problem` is distributed, and every rank has all data and parameters.
+
+    Raises `InputError` where measurements, parameters and simulation do not fit.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        stepping: TimeStepping,
+        measurements: Mapping[str, Measurement],
+        parameters: Sequence[FitParameter],
+        *,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        if not measurements:
+            raise InputError("a test needs at least one measurement")
+        self.simulation, self.stepping = problem, stepping
+        self.measurements, self._checkpoints = dict(measurements), checkpoints
+        self.tensors = tensors_of_problem(problem)
+        self.parameters = ParameterSet.of(self.tensors, parameters)
+        self._fitted = [self.tensors[p.name] for p in parameters]
+        self._times = sorted({float(t) for m in self.measurements.values() for t in m.times})
+        early = [t for t in self._times if t < problem.start_time]
+        late = [t for t in self._times if t > stepping.end]
+        if early or late:
+            raise InputError(
+                f"measured at time {(early + late)[0]:g}; the simulation runs from "
+                f"{problem.start_time:g} to {stepping.end:g}"
+            )
+        # At the start itself nothing has happened yet: no step ends there.
+        self._simulated = [t for t in self._times if t > problem.start_time]
+        self._observe = {
+            f"{name}/{what}": observation.bind(problem)
+            for name, m in self.measurements.items()
+            for what, observation in m.observations().items()
+        }
+        self._last: tuple[bytes, Solution] | None = None
+
+    @property
+    def noise_is_known(self) -> bool:
+        return all(m.noise_is_known for m in self.measurements.values())
+
+    # --- what `fit` asks for ------------------------------------------------------------------
+    def residuals(self, x: Tensor) -> Tensor:
+        return self.compared(self.simulated(x))
+
+    def loss(self, x: Tensor) -> Tensor:
+        return loss_of(self, x)
+
+    def linearised(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Residuals and their Jacobian: a simulation, and one linear solution a step and
+        parameter."""
+        with self.at(x):
+            solution = self._recorded(x)
+            rates = solution.sensitivities(list(self.directions(x)))
+        values = solution.values
+        columns = [
+            self._change(values, {n: r[..., d] for n, r in rates.items()}) for d in range(len(x))
+        ]
+        return self.compared(values), torch.stack(columns, -1)
+
+    # --- simulation ---------------------------------------------------------------------------
+    def simulated(self, x: Tensor) -> Values:
+        """What the measurements observe at x, by `<measurement>/<observation>`."""
+        with self.at(x):
+            return self._recorded(x).values
+
+    def compared(self, values: Values) -> Tensor:
+        """Residuals of all measurements, one after the other."""
+        return torch.cat([self.residuals_of(name, values) for name in self.measurements])
+
+    def residuals_of(self, name: str, values: Values) -> Tensor:
+        """Those of one measurement."""
+        return self.measurements[name].residuals(self.values_of(name, values))
+
+    def values_of(self, name: str, values: Values) -> Values:
+        """What one measurement observes, at its own times."""
+        times, prefix = self.measurements[name].times, f"{name}/"
+        rows = np.searchsorted(self._simulated, times)
+        rows[times <= self.simulation.start_time] = -1  # nothing had happened then
+        found = {}
+        for key, value in values.items():
+            if key.startswith(prefix):
+                with_start = torch.cat([value, value.new_zeros(1, *value.shape[1:])])
+                found[key.removeprefix(prefix)] = with_start[rows]
+        return found
+
+    def _recorded(self, x: Tensor) -> Solution:
+        """A run at x, where the tensors are, that has derivatives; the last one is kept."""
+        key = x.detach().numpy().tobytes()
+        if self._last is None or self._last[0] != key:
+            self._last = None
+            with torch.no_grad():
+                self._last = key, self._solved(record=True)
+        return self._last[1]
+
+    def _solved(self, record: bool | None = None) -> Solution:
+        return solve(
+            self.simulation, self.stepping, self._observe, self._simulated,
+            checkpoints=self._checkpoints, record=record,
+        )  # fmt: skip
+
+    @contextmanager
+    def at(self, x: Tensor) -> Iterator[None]:
+        """With the tensors of the simulation at x."""
+        wanted = list(self.parameters.as_parameters(x.detach()).values())
+        before = [t.detach().clone() for t in self._fitted]
+        try:
+            self._set(wanted)
+            with repeated(CALLS):
+                yield
+        finally:
+            self._set(before)
+
+    def _set(self, values: Sequence[Tensor]) -> None:
+        with torch.no_grad():
+            for tensor, value in zip(self._fitted, values, strict=True):
+                tensor.data.copy_(value)  # no new version: gradients are of the values at x
+
+    def directions(self, x: Tensor) -> Iterator[dict[str, Tensor]]:
+        """Changes of the tensors with each component of x."""
+        for row in torch.diag(self.parameters.slopes(x)):
+            parts = row.split([t.numel() for t in self._fitted])
+            names = self.parameters.tensor_names
+            yield {
+                n: part.to(t).reshape(t.shape)
+                for n, part, t in zip(names, parts, self._fitted, strict=True)
+            }
+
+    def _change(self, values: Values, rates: Values) -> Tensor:
+        found: Tensor
+        _, found = torch.func.jvp(self.compared, (dict(values),), (dict(rates),))  # type: ignore[misc]
+        return found
+
+    def value(self, x: Tensor) -> Tensor:
+        """The loss `()` without a gradient."""
+        return 0.5 * self.residuals(x).square().sum()
+
+    def gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss `()` and its gradient by x `(P,)`: a simulation and its reverse sweep."""
+        with self.at(x), torch.enable_grad():
+            solution = self._solved()
+            loss = 0.5 * self.compared(solution.values).square().sum()
+            found = torch.autograd.grad(loss, self._fitted)
+        natural = torch.cat([g.detach().cpu().double().reshape(-1) for g in found])
+        return loss.detach(), natural * self.parameters.slopes(x.detach())

@@ -1,0 +1,1 @@
+"""Gradients through histories: states read backwards, adjoint sweeps, sensitivities."""

@@ -1,0 +1,100 @@
+"""Derivatives by tensors of a problem: `Gradients` of a loss, `Rates` along a direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class Gradients:
+    """Sums of cotangents of `tensors`, this rank's part until `total`."""
+
+    def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
+        self.tensors = list(tensors)
+        self.values = [torch.zeros_like(t) for t in self.tensors]
+        self._number = {id(t): k for k, t in enumerate(self.tensors)}
+
+    def add(self, tensor: torch.Tensor, bar: torch.Tensor) -> None:
+        """Add a cotangent of `tensor`, if it is one of those asked for."""
+        number = self._number.get(id(tensor))
+        if number is not None:
+            value = self.values[number]
+            value += bar.to(value).expand(value.shape)
+
+    def through(self, output: torch.Tensor, bar: torch.Tensor) -> None:
+        """Add what a cotangent of `output`, torch's function of the tensors, makes of theirs."""
+        if not output.requires_grad:
+            return
+        found = torch.autograd.grad(
+            output, self.tensors, bar.to(output).expand(output.shape), allow_unused=True
+        )
+        for value, part in zip(self.values, found, strict=True):
+            if part is not None:
+                value += part
+
+    def total(self, comm: Any) -> list[torch.Tensor]:
+        """The sums over all ranks, the same on each. Collective."""
+        if comm is None or not self.values:
+            return self.values
+        mine = np.concatenate([v.detach().cpu().double().numpy().ravel() for v in self.values])
+        every = np.empty_like(mine)
+        comm.Reduce(mine, every)
+        comm.Bcast(every)  # so that the ranks agree to the last bit
+        parts = np.split(every, np.cumsum([v.numel() for v in self.values])[:-1])
+        return [
+            torch.as_tensor(part.reshape(v.shape)).to(v)
+            for part, v in zip(parts, self.values, strict=True)
+        ]
+
+
+class Rates:
+    """A direction: rates of `tensors`."""
+
+    def __init__(self, tensors: Sequence[torch.Tensor], rates: Sequence[torch.Tensor]) -> None:
+        self.tensors, self.rates = list(tensors), list(rates)
+        self._number = {id(t): k for k, t in enumerate(self.tensors)}
+
+    def of(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """The rate of one of the tensors; None where it has none."""
+        number = self._number.get(id(tensor))
+        return None if number is None else self.rates[number]
+
+    def through(self, output: torch.Tensor) -> torch.Tensor | None:
+        """The rate of `output`, torch's function of the tensors: the derivative, by a cotangent, of
+        the product of cotangents and rates."""
+        if not output.requires_grad:
+            return None
+        with torch.enable_grad():
+            bar = torch.zeros_like(output, requires_grad=True)
+            pulled = torch.autograd.grad(
+                output, self.tensors, bar, create_graph=True, allow_unused=True
+            )
+            product = sum(
+                (
+                    (p * rate).sum()
+                    for p, rate in zip(pulled, self.rates, strict=True)
+                    if p is not None
+                ),
+                output.new_zeros(()),
+            )
+            if not product.requires_grad:
+                return None
+            return torch.autograd.grad(product, bar)[0].detach()
+
+
+def same_on_every_rank(comm: Any, bars: Sequence[torch.Tensor | None]) -> bool:
+    """Whether all ranks have these cotangents, as a loss that all compute alike gives them.
+    Collective."""
+    if comm is None:
+        return True
+    mine = [None if b is None else float(b.double().square().sum()) for b in bars]
+    every = comm.allgather(mine)
+    return all(
+        (a is None) == (b is None)
+        and (a is None or b is None or abs(a - b) <= 1e-12 * max(abs(a), abs(b)))
+        for other in every
+        for a, b in zip(every[0], other, strict=True)
+    )

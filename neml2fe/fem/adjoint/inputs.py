@@ -1,0 +1,100 @@
+"""The tensors that a problem is made of, by name: what its results can be differentiated by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+from neml2fe.errors import InputError, suggest
+from neml2fe.fem.conditions.conditions import CohesiveInterface
+from neml2fe.fem.conditions.fields import FieldLike
+from neml2fe.fem.conditions.tensors import condition_tensors, tensors_of
+from neml2fe.fem.problem import Problem
+from neml2fe.material import Material, PointMaterial
+from neml2fe.material.interface import Adapter
+from neml2fe.models import Model
+from neml2fe.models.functional import substituted
+
+
+def materials_of(problem: Problem) -> dict[str, PointMaterial]:
+    """Materials by the name of their body or interface, each once."""
+    found = {body.name: body.material for body in problem.bodies}
+    found |= {c.name: c.material for c in problem.conditions if isinstance(c, CohesiveInterface)}
+    seen: set[int] = set()
+    return {n: m for n, m in found.items() if not (id(m) in seen or seen.add(id(m)))}  # type: ignore[func-returns-value]
+
+
+def parameters_of(problem: Problem) -> dict[str, torch.Tensor]:
+    """Parameters of the materials: by their names in the model, with the name of the body or
+    interface in front where there are several materials."""
+    materials = materials_of(problem)
+    return {
+        f"{prefix}{name}": value
+        for prefix, material in _prefixed(materials)
+        for name, value in material.parameters.items()
+    }
+
+
+def tensors_of_problem(problem: Problem) -> dict[str, torch.Tensor]:
+    """Parameters of materials, and the tensors among fields, initial states, loads and prescribed
+    displacements: `fields.temperature`, `<body>.fields.temperature`, `<body>.initial_state.x`,
+    `<condition>.value`. Each tensor once."""
+    found = parameters_of(problem)
+    groups: list[tuple[str, Mapping[str, FieldLike]]] = [("fields.", problem.fields)]
+    for body in problem.bodies:
+        groups.append((f"{body.name}.fields.", body.fields))
+        groups.append((f"{body.name}.initial_state.", body.initial_state))
+    for prefix, fields in groups:
+        for name, field in fields.items():
+            tensors = tensors_of(field)
+            for k, tensor in enumerate(tensors):
+                found[prefix + name + (f"[{k}]" if len(tensors) > 1 else "")] = tensor
+    found |= load_tensors(problem)
+    seen: set[int] = set()
+    return {n: t for n, t in found.items() if not (id(t) in seen or seen.add(id(t)))}  # type: ignore[func-returns-value]
+
+
+def load_tensors(problem: Problem) -> dict[str, torch.Tensor]:
+    """The tensors among loads and prescribed displacements: `<condition>.value`."""
+    return {
+        f"{condition.name}.{name}": tensor
+        for condition in problem.conditions
+        for name, tensor in condition_tensors(condition).items()
+    }
+
+
+@contextmanager
+def with_parameters(problem: Problem, values: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """The problem with other tensors in place of parameters of its materials, by the names of
+    `parameters_of`. Raises `InputError` for a name or a shape that does not fit."""
+    known = parameters_of(problem)
+    for name, value in values.items():
+        if name not in known:
+            raise InputError(f"no material has a parameter '{name}'{suggest(name, known)}")
+        if value.shape != known[name].shape:
+            raise InputError(
+                f"parameter '{name}' has shape {tuple(known[name].shape)}, not {tuple(value.shape)}"
+            )
+    with ExitStack() as stack:
+        for prefix, material in _prefixed(materials_of(problem)):
+            own = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
+            names = material.parameters
+            stack.enter_context(
+                substituted(_model_of(material), {n: v for n, v in own.items() if n in names})
+            )
+        yield
+
+
+def _prefixed(materials: Mapping[str, PointMaterial]) -> list[tuple[str, PointMaterial]]:
+    several = len(materials) > 1
+    return [(f"{name}." if several else "", material) for name, material in materials.items()]
+
+
+def _model_of(material: PointMaterial) -> Model:
+    while isinstance(material, Adapter):
+        material = material.material
+    if not isinstance(material, Material):
+        raise InputError(f"the parameters of '{material.label}' cannot be replaced")
+    return material.model

@@ -1,0 +1,99 @@
+"""The reverse sweep over the steps of a run: the discrete adjoint of a history.
+
+The steps are those that were taken, with their sizes; that a step was cut back or grew is not
+differentiated. With the residual R(q_n, s_n-1) = T^T (f_int - f_ext) of the unknowns q and the
+state s, the virtual displacements w of step n are the cotangents of the reactions where q is
+prescribed, and elsewhere solve (dR/dq)^T w = - the cotangents of q_n, those through s_n included
+(P. Michaleris, D. A. Tortorelli, C. A. Vidal, Int. J. Numer. Meth. Engng 37, 1994).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neml2fe.errors import ConvergenceError
+from neml2fe.fem.adjoint.gradients import Gradients
+from neml2fe.fem.adjoint.inputs import load_tensors
+from neml2fe.fem.adjoint.instants import zero_instant
+from neml2fe.fem.adjoint.step import TakenStep, advance, kept, require_equilibrium, take
+from neml2fe.fem.adjoint.tape import Tape
+from neml2fe.fem.adjoint.terms import Bars, SolidAdjoint, TermAdjoint
+from neml2fe.fem.observations import Instant
+
+Array = NDArray[np.float64]
+
+RTOL = 1e-11
+"""Relative residual of the linear solves for derivatives."""
+
+
+def reverse(tape: Tape, observed: Callable[[int, Instant], None], gradients: Gradients) -> None:
+    """Add this rank's part of the derivatives of a loss to `gradients`. Collective.
+
+    `observed(n, bars)` adds the cotangents of what was observed at the end of step n, from 1.
+    Raises `Error` where a step was not solved well enough to have derivatives, or something that
+    it depends on has changed since, `ConvergenceError` where a linear solve fails.
+    """
+    require_equilibrium(tape)
+    ends: list[Bars] = [{} for _ in tape.adjoints]
+    with kept(tape), torch.no_grad():
+        for n, states in tape.trail.backward(lambda n, states: advance(tape, n, states)):
+            take(tape, states)
+            step = TakenStep(tape, tape.steps[n - 1])
+            bars = zero_instant(tape.problem)
+            observed(n, bars)
+            _add_points(tape.adjoints, bars, ends)
+            w = _virtual_displacements(step, tape.adjoints, bars, ends, gradients)
+            with tape.problem.stopwatch("adjoint material"):
+                ends = [
+                    adjoint.pull(step.u, w, step.time, step.dt, end, gradients)
+                    for adjoint, end in zip(tape.adjoints, ends, strict=True)
+                ]
+        for adjoint, end in zip(tape.adjoints, ends, strict=True):
+            adjoint.pull_start(tape.problem.start_time, end, gradients)
+
+
+def _virtual_displacements(
+    step: TakenStep,
+    adjoints: list[TermAdjoint],
+    bars: Instant,
+    ends: list[Bars],
+    gradients: Gradients,
+) -> torch.Tensor:
+    """Those of one step, local `(n_local_dofs,)`, from cotangents of the `Instant` and of the
+    states at its end. Collective."""
+    problem, equations, unknowns = step.problem, step.problem.equations, step.problem.unknowns
+    fixed = equations.fixed
+    for adjoint, end in zip(adjoints, ends, strict=True):
+        adjoint.pull_end(step.u, step.time, step.dt, end, bars.u)
+    q_bar = unknowns.reduced(unknowns.sum_to_owners(bars.u.cpu().numpy())) + bars.q
+    w = np.where(fixed, bars.forces, 0.0)
+    push = equations.transposed_product(w, step.unbalanced)
+    rhs = np.where(fixed, 0.0, -(q_bar + push))
+    if problem.algebra.norm(rhs) > 0.0:
+        with problem.stopwatch("adjoint solve"):
+            linear = equations.solve_with_tangent(rhs, step.unbalanced, RTOL, transposed=True)
+        if not linear.converged:
+            raise ConvergenceError(f"the adjoint of the step to {step.time:g}: {linear.reason}")
+        w = np.where(fixed, w, linear.x)
+    if any(tensor.requires_grad for tensor in load_tensors(problem).values()):
+        total = q_bar + equations.transposed_product(w, step.unbalanced)
+        nodal = -unknowns.tangent(w)[: problem.local.n_owned * problem.local.dim]
+        control = np.where(fixed, 0.0, bars.forces) - w
+        with torch.enable_grad():
+            problem.constraints.pull(np.where(fixed, total, 0.0), step.time, gradients.through)
+            problem.constraints.pull_control(control, step.time, gradients.through)
+            problem.loads.pull(nodal, step.time, gradients.through)
+    return torch.as_tensor(unknowns.tangent(w)).to(step.u)
+
+
+def _add_points(adjoints: list[TermAdjoint], bars: Instant, ends: list[Bars]) -> None:
+    """Add cotangents of the points that were observed to those of the ends of terms."""
+    solids = [k for k, adjoint in enumerate(adjoints) if isinstance(adjoint, SolidAdjoint)]
+    for k, values in zip(solids, bars.points, strict=True):
+        for name, bar in values.items():
+            known = ends[k].get(name)
+            ends[k][name] = bar if known is None else known + bar
