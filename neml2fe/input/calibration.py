@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import typing
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +22,7 @@ from neml2fe.calibration.noise import (
 from neml2fe.calibration.parameters import FitParameter, ParameterSet
 from neml2fe.calibration.scatter import Scatter
 from neml2fe.calibration.specimens import Specimens
-from neml2fe.errors import ConvergenceError, Error, suggest
+from neml2fe.errors import ConvergenceError, suggest
 from neml2fe.implicit import NonlinearSystem
 from neml2fe.input.calibrationchecks import (
     check_inputs,
@@ -33,7 +31,7 @@ from neml2fe.input.calibrationchecks import (
     check_search,
 )
 from neml2fe.input.deck import Block, FieldValue, located
-from neml2fe.input.models import option
+from neml2fe.input.search import SEARCH, Search, chosen_blocks, mistakes_at, plain_options
 from neml2fe.input.specimens import units_of
 from neml2fe.material import Material
 from neml2fe.models import Model
@@ -41,6 +39,7 @@ from neml2fe.pyzag import controlled_system
 
 if TYPE_CHECKING:
     from neml2fe.calibration.fit import FitResult, Iteration
+    from neml2fe.calibration.interface import Problem
     from neml2fe.calibration.problem import CalibrationProblem
     from neml2fe.input.factory import Input
 
@@ -67,12 +66,10 @@ def build_parameter(source: Input, block: Block) -> FitParameter:
 
 
 # --- [Calibrations] --------------------------------------------------------------------
-@dataclass(frozen=True)
-class Calibration:
-    """A fit as a deck describes it: `problem` simulates, and `fit` minimises."""
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Search):
+    """A fit to specimens as a deck describes it: `problem` simulates, and `fit` minimises."""
 
-    name: str
-    block: Block
     system: NonlinearSystem
     specimens: Specimens
     fitted: list[FitParameter]
@@ -86,15 +83,6 @@ class Calibration:
     backend: str = "auto"
     substeps: int = 1
     scatter: Scatter = field(default_factory=dict)
-    optimiser: str = "least_squares"
-    learning_rate: float | None = None
-    starts: int = 1
-    seed: int = 0
-    max_iterations: int = 200
-    rel_improvement: float = 1e-8
-    patience: int = 20
-    gradient_tolerance: float = 1e-8
-    level: float = 0.95
 
     def problem(self) -> CalibrationProblem:
         """Simulates the specimens once. Raises `InputError` where deck, data and model do not
@@ -104,7 +92,7 @@ class Calibration:
         names = ("strain", "stress", "time", "control", "prescribed", "backend", "substeps")
         options = {name: getattr(self, name) for name in names}
         try:
-            with _mistakes_at(self.block):
+            with mistakes_at(self.block):
                 return CalibrationProblem(
                     self.system, self.specimens, self.fitted, self.noise, **options
                 )
@@ -114,24 +102,27 @@ class Calibration:
 
     def fit(
         self,
-        problem: CalibrationProblem,
+        problem: Problem,
         record: Path,
         resume: bool,
         on_iteration: Callable[[Iteration], None],
     ) -> FitResult:
         """Raises as `calibration.fit` does; `record` is the file that keeps the progress."""
-        from neml2fe.calibration.fit import fit
+        if not self.scatter:
+            return super().fit(problem, record, resume, on_iteration)
+        from neml2fe.calibration.problem import CalibrationProblem
         from neml2fe.calibration.scatter import fit_with_scatter
 
-        names = ("starts", "seed", "max_iterations", "rel_improvement", "patience")
-        options = {n: getattr(self, n) for n in (*names, "gradient_tolerance", "level")}
-        if self.learning_rate is not None:
-            options["lr"] = self.learning_rate
-        with _mistakes_at(self.block):
-            options |= {"record": record, "resume": resume, "on_iteration": on_iteration}
-            if self.scatter:
-                return fit_with_scatter(problem, self.scatter, optimiser=self.optimiser, **options)
-            return fit(problem, self.optimiser, **options)
+        assert isinstance(problem, CalibrationProblem)
+        options = self.options | {"record": record, "resume": resume}
+        with mistakes_at(self.block):
+            return fit_with_scatter(
+                problem,
+                self.scatter,
+                optimiser=self.optimiser,
+                on_iteration=on_iteration,
+                **options,
+            )
 
 
 _NOISES: dict[str, type[Noise]] = {
@@ -141,42 +132,41 @@ _NOISES: dict[str, type[Noise]] = {
     "student": StudentNoise,
 }
 _SIZES = tuple(dict.fromkeys(f.name for n in _NOISES.values() for f in dataclasses.fields(n)))  # type: ignore[arg-type]
-_PLAIN = {
-    f.name: f.default
+# Of the simulation of specimens; not scatter, which stands with the parameters.
+_PLAIN = tuple(
+    f.name
     for f in dataclasses.fields(Calibration)
-    if f.default is not dataclasses.MISSING  # not scatter: it stands with the parameters
-}
+    if f.default is not dataclasses.MISSING and f.name not in SEARCH
+)
+_MODEL = ("model", "equation_system", "specimens")
+_NOISE = ("noise", "noise_variables", *_SIZES)
+SPECIMENS = (*_MODEL, *_NOISE, *_PLAIN)
+"""Fields of `specimen_fit`"""
 FIELDS: dict[str, tuple[str, ...]] = {
-    "Calibration": (
-        "model",
-        "equation_system",
-        "specimens",
-        "parameters",
-        "noise",
-        "noise_variables",
-        *_SIZES,
-        *_PLAIN,
-    ),
+    "Calibration": (*_MODEL, "parameters", *_NOISE, *_PLAIN, *SEARCH)
 }
 
 
 def build_calibration(source: Input, block: Block) -> Calibration:
     """All specimens and parameters of the deck take part unless some are listed."""
     check_search(block)
-    kinds = typing.get_type_hints(Calibration)
-    given: dict[str, Any] = {}
-    for name in _PLAIN:
-        if value := block.get(name):
-            given[name] = _plain(source, value, kinds[name])
-    tests, fitted = _chosen(source, block, "Specimens"), _chosen(source, block, "Parameters")
+    fitted = chosen_blocks(source, block, "Parameters")
     check_parameters(block, fitted)
+    calibration = specimen_fit(source, block, fitted)
+    for place, parameter in zip(fitted, calibration.fitted, strict=True):
+        with located(place):
+            ParameterSet.of(calibration.system.model, [parameter])  # a name or start that cannot be
+    return calibration
+
+
+def specimen_fit(source: Input, block: Block, fitted: Sequence[Block]) -> Calibration:
+    """What a block says of specimens and their simulation, to fit parameters of some blocks."""
+    given = plain_options(source, block, Calibration, (*_PLAIN, *SEARCH))
+    tests = chosen_blocks(source, block, "Specimens")
     with located(block):
         specimens = Specimens.stack([source.get("Specimens", b.name) for b in tests])
     system, given["strain"] = _system(source, block, specimens, given)
     parameters = [source.get("Parameters", b.name) for b in fitted]
-    for place, parameter in zip(fitted, parameters, strict=True):
-        with located(place):
-            ParameterSet.of(system.model, [parameter])  # a name or start that cannot be
     noise = _noise(block)
     check_noise(block, specimens, tests, source.deck.blocks("Specimens"))
     calibration = Calibration(
@@ -204,25 +194,6 @@ def build_calibration(source: Input, block: Block) -> Calibration:
 def _scatter(value: FieldValue) -> float | None:
     """Standard deviation between specimens as a share of the parameter; None: to be estimated."""
     return None if value.as_str() == "estimate" else value.as_float()
-
-
-def _plain(source: Input, value: FieldValue, kind: Any) -> Any:
-    chosen = [k for k in typing.get_args(kind) if k is not type(None)] or [kind]
-    return option(source, value, chosen[0])
-
-
-def _chosen(source: Input, block: Block, section: str) -> list[Block]:
-    listed = block.get(section.lower())
-    if listed is None:
-        return source.deck.blocks(section)
-    names = listed.as_list()
-    if not names:
-        raise listed.error(f"expected blocks of [{section}]; without this field all take part")
-    for k, name in enumerate(names):
-        if name in names[:k]:
-            raise listed.error(f"'{name}' is listed twice")
-        source.refer(section, listed, name)
-    return [source.deck.block(section, name) for name in names]
 
 
 def _system(
@@ -270,15 +241,3 @@ def _sizes(value: FieldValue, variables: FieldValue) -> dict[str, float]:
     if len(numbers) != len(names):
         raise value.error(f"{len(numbers)} values for the {len(names)} of 'noise_variables'")
     return dict(zip(names, numbers, strict=True))
-
-
-@contextmanager
-def _mistakes_at(block: Block) -> Iterator[None]:
-    """Gives errors the place of `block`, except for a simulation that does not converge."""
-    try:
-        yield
-    except ConvergenceError:
-        raise
-    except Error as error:
-        error.location = error.location or block.location
-        raise

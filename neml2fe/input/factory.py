@@ -22,9 +22,12 @@ from neml2fe.input import (
     finite_element,
     functions,
     materials,
+    measurements,
     meshes,
     models,
     simulation,
+    simulationcalibration,
+    simulationtests,
     specimens,
     tensors,
 )
@@ -57,7 +60,14 @@ SECTIONS: dict[str, Section] = {
         lambda: {k: models.solver_fields(k) for k in models.SOLVERS}, models.build_solver
     ),
     "Meshes": Section(lambda: meshes.FIELDS, meshes.build_mesh, "File"),
-    "Functions": Section(lambda: functions.FIELDS, functions.build_function),
+    "Functions": Section(
+        lambda: {**functions.FIELDS, **measurements.FUNCTIONS},
+        lambda source, block: (
+            measurements.build_motion
+            if block.require("type").as_str() in measurements.FUNCTIONS
+            else functions.build_function
+        )(source, block),
+    ),
     "Fields": Section(
         lambda: {kind: call.fields() for kind, call in fields.CALLS.items()}, fields.build_field
     ),
@@ -79,11 +89,19 @@ SECTIONS: dict[str, Section] = {
         )(source, block),
     ),
     "Specimens": Section(lambda: specimens.FIELDS, specimens.build_specimens),
+    "Measurements": Section(lambda: measurements.FIELDS, measurements.build_measurement),
+    "Tests": Section(lambda: simulationtests.FIELDS, simulationtests.build_test),
     "Parameters": Section(
         lambda: calibration.PARAMETER_FIELDS, calibration.build_parameter, "FitParameter"
     ),
     "Calibrations": Section(
-        lambda: calibration.FIELDS, calibration.build_calibration, "Calibration"
+        lambda: {**calibration.FIELDS, **simulationcalibration.FIELDS},
+        lambda source, block: (
+            simulationcalibration.build_calibration
+            if (kind := block.get("type")) and kind.as_str() in simulationcalibration.FIELDS
+            else calibration.build_calibration
+        )(source, block),
+        "Calibration",
     ),
 }
 
@@ -98,6 +116,8 @@ MUST_BE_KNOWN = (
     "Functions",
     "Fields",
     "Specimens",
+    "Measurements",
+    "Tests",
     "Parameters",
     "Calibrations",
 )

@@ -78,22 +78,9 @@ class FiniteElementDriver:
         quiet: bool = False,
     ) -> fem.Run:
         """Carry out the run, writing into `directory`. Collective."""
-        block = self.deck.block("Drivers", self.name)
-        with located(block.get("device") or block):
-            _check_device(self.problem.get("device", "cpu"))
-        root = comm is None or comm.rank == 0
-        mesh = collectively(comm, self.mesh.load if root else lambda: None, every_rank=True)
-        with self._placed():
-            problem = fem.Problem(
-                mesh,
-                self.bodies,
-                self.conditions,
-                petsc_options={**self.petsc_options, **bare(petsc_options or {}, PREFIX)},
-                comm=comm,
-                **self.problem,
-            )
+        problem = self.make_problem(comm, petsc_options)
         try:
-            with self._placed():
+            with self.placed():
                 recorder = fem.Recorder(problem, directory, self.name, **self.recorder)
                 return fem.simulate(
                     problem,
@@ -109,8 +96,27 @@ class FiniteElementDriver:
         finally:
             problem.close()
 
+    def make_problem(
+        self, comm: Any = None, petsc_options: Mapping[str, str | None] | None = None
+    ) -> fem.Problem:
+        """The problem on the ranks of `comm`, before its first step. Collective."""
+        block = self.deck.block("Drivers", self.name)
+        with located(block.get("device") or block):
+            _check_device(self.problem.get("device", "cpu"))
+        root = comm is None or comm.rank == 0
+        mesh = collectively(comm, self.mesh.load if root else lambda: None, every_rank=True)
+        with self.placed():
+            return fem.Problem(
+                mesh,
+                self.bodies,
+                self.conditions,
+                petsc_options={**self.petsc_options, **bare(petsc_options or {}, PREFIX)},
+                comm=comm,
+                **self.problem,
+            )
+
     @contextmanager
-    def _placed(self) -> Iterator[None]:
+    def placed(self) -> Iterator[None]:
         """Give errors about a condition, body, field or probe the place of its block, and others
         that have none that of the driver."""
         try:

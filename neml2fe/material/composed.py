@@ -82,7 +82,8 @@ class ComposedMaterial:
             torch.zeros_like(t) if g is None else g for g, t in zip(found, targets, strict=True)
         ]
         by_input = dict(zip(sources, gradients[: len(sources)], strict=True))
-        for name in bars.keys() - values.keys():  # state that is only handed on
+        handed_on = bars.keys() & by_input.keys() - values.keys()  # of times there are none
+        for name in handed_on:
             by_input[name] = by_input[name] + bars[name]
         return by_input, dict(zip(parameters, gradients[len(sources) :], strict=True))
 

@@ -70,6 +70,7 @@ def test_masks_keep_what_is_inside_of_a_concave_polygon_a_box_and_a_range() -> N
 
     sure = field.masked(confidence=(0.0, 1.0))
     assert not sure.valid[1, 8].any() and sure.valid.sum() == 2 * (90 - 1)
+    assert len(sure.complete().points) == 29 and sure.complete().valid.all()
     where = np.zeros((3, 30), dtype=bool)
     where[2, 4] = True
     only = field.masked(where)
@@ -269,7 +270,7 @@ def test_correlations_that_cannot_be_whitened_are_refused() -> None:
             field.whitened(torch.zeros(1, 3, 2))
     many = FullField(np.random.rand(20000, 2), [0.0], np.zeros((1, 20000, 2)), 1.0,
                      Exponential(0.1))  # fmt: skip
-    with pytest.raises(InputError, match=r"0.1 GiB.*take Spherical"):
+    with pytest.raises(InputError, match=r"3.0 GiB, in 1 matrices .*take Spherical"):
         many.whitened(torch.zeros(1, 20000, 2))
 
 

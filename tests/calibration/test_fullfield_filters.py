@@ -223,10 +223,26 @@ def test_strain_on_a_curved_surface_is_along_it(measure: str) -> None:
     strain = windows(tensor(u)[None])[0].numpy()
     stretches = np.array([1.02, 1.05])
     e = 0.5 * (stretches**2 - 1.0) if measure == "green_lagrange" else np.log(stretches)
-    inner = np.abs(points[windows.centres, 1] - 2.0) < 1.3
-    inner &= np.abs(points[windows.centres, 0]) < 3.0
-    # x lies along the circumference; the tangent of a curved window is exact to its curvature
-    np.testing.assert_allclose(strain[inner] - [*e, 0.0], 0.0, atol=2e-5)
+    inner = np.abs(points[windows.centres, 1] - 2.0) < 1.3  # windows at a border are lopsided,
+    inner &= np.abs(points[windows.centres, 0]) < 3.0  # and their nearest plane is not tangent
+    assert inner.sum() > 100
+    np.testing.assert_allclose(strain[inner] - [*e, 0.0], 0.0, atol=1e-13)
+
+
+def test_torsion_of_a_tube_converges_with_the_window() -> None:
+    """Angle phi + 0.01 y: E12 = 0.05, E22 = 0.005 on the radius 10."""
+    errors = []
+    for refine in (1, 2):
+        phi, y = np.meshgrid(np.linspace(-0.4, 0.4, 32 * refine + 1),
+                             np.linspace(0.0, 4.0, 16 * refine + 1))  # fmt: skip
+        at = [np.stack([10 * np.sin(a), y, 10 * np.cos(a)], -1) for a in (phi, phi + 0.01 * y)]
+        points, moved = (x.reshape(-1, 3) for x in at)
+        windows = StrainGauge(radius=0.8 / refine, order=2).on(still(points))
+        strain = windows(tensor(moved - points)[None])[0].numpy()
+        middle = int(np.flatnonzero((np.abs(points - [0.0, 2.0, 10.0]) < 1e-9).all(axis=1))[0])
+        found = strain[windows.centres == middle][0]
+        errors.append(np.abs(found - [0.0, 0.005, ROOT2 * 0.05]).max())
+    assert errors[1] < 3e-5 and errors[1] < errors[0] / 3.5
 
 
 def test_points_of_a_plane_that_move_in_space() -> None:

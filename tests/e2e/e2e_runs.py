@@ -66,12 +66,12 @@ def neml2fe(
         yield call
 
 
-def process(*words: object, timeout: float = 120, **environment: str) -> Ended:
+def process(*words: object, timeout: float = 240, **environment: str) -> Ended:
     """`python -m neml2fe` in a process of its own."""
     return finished([sys.executable, "-m", "neml2fe", *map(str, words)], timeout, **environment)
 
 
-def on_ranks(ranks: int, *words: object, timeout: float = 120) -> Ended:
+def on_ranks(ranks: int, *words: object, timeout: float = 240) -> Ended:
     """`mpiexec -n ranks python -m neml2fe`, as a person or a queue would start it."""
     command = ["mpiexec", "-n", str(ranks), sys.executable, "-m", "neml2fe", *map(str, words)]
     return finished(command, timeout)

@@ -121,7 +121,7 @@ def test_bad_input_stops_every_rank(name: str, two: Two) -> None:
 
 def test_no_convergence_stops_every_rank(tmp_path: Path) -> None:
     hopeless = settings("Solvers/newton/max_its=2", "Drivers/plate/dt_min=0.05")
-    ended = on_ranks(2, "run", PLATE, "-q", "-o", tmp_path, *hopeless, timeout=60)
+    ended = on_ranks(2, "run", PLATE, "-q", "-o", tmp_path, *hopeless)
     own = [line for line in ended.err.splitlines() if line.startswith("neml2fe: ")]
     Ended(ended.code, ended.out, "\n".join(own)).refused("dt_min", code=1)
     assert len(read_table(tmp_path / "plate.csv")["time"]) >= 2
@@ -159,7 +159,7 @@ def test_interrupt_ends_all_ranks(whom: str, tmp_path: Path) -> None:
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    until = time.monotonic() + 90
+    until = time.monotonic() + 200
     while len(list(tmp_path.glob("plate_*.vtu"))) < 3 and time.monotonic() < until:
         assert running.poll() is None
         time.sleep(0.02)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from gradients_box import EP, assert_right, assert_transposed, law, sides
 
 from neml2fe.fem import Body, Mesh, Problem
 from neml2fe.fem.mesh.generate import box, rectangle
 from neml2fe.fem.observations import (
-    DisplacementsAt,
     ElementMeans,
     NodalDisplacements,
     Reaction,
@@ -16,7 +16,7 @@ from neml2fe.fem.observations import (
 
 PLATE = rectangle(2, 2, "quad", distortion=0.2)
 BLOCK = box(1, 2, 1, "hexahedron", distortion=0.2)
-RING = Mesh(PLATE.points + [0.5, 0.0], PLATE.cells, PLATE.boundaries)
+RING = Mesh(PLATE.points + np.array([0.5, 0.0]), PLATE.cells, PLATE.boundaries)
 WHAT = {"force": Reaction("pull"), "nodes": NodalDisplacements()}
 PLASTIC = {"force": Reaction("pull"), "cross": Reaction("shear"), "plastic": ElementMeans(EP)}
 
@@ -52,9 +52,7 @@ SETTINGS = {
         PLASTIC,
     ),
     "plane_stress_finite": lambda: (
-        Problem(
-            PLATE, law("j2"), sides(2, 0.1), formulation="plane_stress", kinematics="finite"
-        ),
+        Problem(PLATE, law("j2"), sides(2, 0.1), formulation="plane_stress", kinematics="finite"),
         PLASTIC,
     ),
     "chaboche": lambda: (Problem(PLATE, law("chaboche"), sides(2)), PLASTIC),

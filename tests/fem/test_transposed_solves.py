@@ -105,6 +105,20 @@ def test_a_bad_matrix_is_reported_and_a_good_one_then_solved(
         assert not algebra.solve_linear(0.0 * good.rhs, transposed=True, reuse=True).x.any()
 
 
+@needs_petsc
+@pytest.mark.parametrize("kind", ["cholesky", "gamg"])
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_wrong_promise_of_symmetry_is_no_wrong_answer(kind: str, reuse: bool) -> None:
+    part = unsymmetric((9, 6), skew=3e-6)
+    expected = np.linalg.solve(part.dense().T, part.rhs)
+    with make_algebra(part.layout, "petsc", {"pc_type": kind}, symmetric=True) as algebra:
+        part.fill(algebra)
+        plain = algebra.solve_linear(part.rhs)
+        result = algebra.solve_linear(part.rhs, 1e-8, transposed=True, reuse=reuse)
+    assert off(plain.x, expected) > 1e-5
+    assert not result.converged or off(result.x, expected) <= 1e-6
+
+
 # factors of an earlier matrix
 
 
@@ -292,7 +306,7 @@ def test_set_ups_are_judged_in_the_norm_that_was_watched(monkeypatch: pytest.Mon
 # ranks
 
 
-@pytest.mark.parametrize("ranks", [pytest.param(r, marks=NEEDS_MPI) for r in (2, 4)])
+@pytest.mark.parametrize("ranks", [pytest.param(3, marks=NEEDS_MPI)])
 def test_ranks_agree_with_scipy(ranks: int, tmp_path: Path) -> None:
     expected, _ = solutions("direct", "scipy")
     script_on_ranks(ranks, Path(__file__).parent / "transposed_on_ranks.py", tmp_path)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor
 
@@ -100,6 +101,14 @@ class FieldTable(CSVTable):
         return cells, {
             what: cells.numbers(name, optional=what != "time") for what, name in named.items()
         }
+
+    def _rows(self) -> tuple[int, list[str], list[tuple[int, list[str]]]]:
+        return self._parsed
+
+    @cached_property
+    def _parsed(self) -> tuple[int, list[str], list[tuple[int, list[str]]]]:
+        """Read once, for the header and for the cells."""
+        return super()._rows()
 
     def _found(self, what: str, names: Names, header: list[str], line: int) -> str:
         """The one column of the header that has one of these names."""

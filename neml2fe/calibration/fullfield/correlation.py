@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import SuperLU, splu
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from neml2fe.calibration.fullfield.linear import linear
 from neml2fe.errors import InputError
 
 Array = NDArray[np.float64]
-MEMORY = 2**32
+MEMORY = 2**31
 """Bytes that the factors of one field may take."""
 
 
@@ -55,8 +56,7 @@ class Correlation(ABC):
         """`(m, m)` of points `(m, dim)`: dense, or sparse where the reach is finite."""
         if math.isinf(self.reach):
             _require_room(1, 8 * len(points) ** 2)
-            gaps = np.linalg.norm(points[:, None] - points[None], axis=2)
-            return self.at(gaps)
+            return self.at(cdist(points, points))
         i, j = cKDTree(points).query_pairs(self.reach, output_type="ndarray").T
         values = self.at(np.linalg.norm(points[i] - points[j], axis=1))
         half = sparse.coo_matrix((values, (i, j)), shape=(len(points),) * 2)
@@ -156,10 +156,10 @@ def _require_room(factors: int, size: int) -> None:
     """For so many factors of `size` bytes each."""
     if factors * size > MEMORY:
         raise InputError(
-            f"the noise correlation would take {factors * size / 2**30:.1f} GiB: {factors} matrices "
-            f"(one for each set of points that are valid together) of {size / 2**30:.2g} GiB; keep "
-            "the points that no image lacks (`complete`), thin them, or take Spherical, whose "
-            "matrices are sparse, with a shorter length"
+            f"the noise correlation would take {factors * size / 2**30:.1f} GiB, in {factors} "
+            "matrices (one for each set of points that are valid together); keep the points that "
+            "no image lacks (`complete`), thin them, or take Spherical, whose matrices are sparse, "
+            "with a short length"
         )
 
 

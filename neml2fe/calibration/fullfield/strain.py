@@ -97,8 +97,8 @@ class StrainGauge:
         centres = np.flatnonzero(good[0] & ever)
         if not len(centres):
             raise InputError(
-                f"no strain window has {self.least_points} points that are not on a line, the fullest has "
-                f"{np.diff(windows.starts).max()}: take a larger one"
+                f"no strain window has {self.least_points} points that are not on a line, the "
+                f"fullest has {np.diff(windows.starts).max()}: take a larger one"
             )
         valid = good[1 + which.reshape(-1)] & there
         return StrainWindows(

@@ -37,7 +37,7 @@ class Windows:
     neighbours: Ints
     """`(pairs,)`"""
     monomials: Array
-    """`(pairs, q)`: 1, s1, s2 (, s1^2, s1 s2, s2^2), s along the surface by half a window's width"""
+    """`(pairs, q)`: 1, s1, s2 (, s1^2, s1 s2, s2^2), s along the surface in half widths"""
     weights: Array
     """`(pairs,)`"""
     tangents: Array

@@ -11,7 +11,8 @@ from torch import Tensor
 from neml2fe.calibration.interface import Problem, weights_of
 from neml2fe.calibration.parameters import ParameterSet
 from neml2fe.calibration.simulations.loss import loss_of
-from neml2fe.errors import InputError
+from neml2fe.calibration.simulations.measurements import check_noise
+from neml2fe.errors import Error, InputError
 from neml2fe.fem.collective import collectively
 
 T = TypeVar("T")
@@ -28,7 +29,8 @@ class JointProblem:
     part in it, and on the others a problem, such as one distributed over a communicator of these.
     Every rank names all members in the same order, and gets the same results.
 
-    Raises `InputError` for parameters that do not fit together, and a member that no rank has.
+    Raises `InputError` for parameters that do not fit together, a member that no rank has, and
+    noise that only some members know.
     """
 
     def __init__(self, members: Mapping[str, Problem | None], comm: Any = None) -> None:
@@ -38,7 +40,9 @@ class JointProblem:
         self._first = self._find_first()
         self._sizes: list[int] = []  # of the members' residuals
         sets = self._shared(lambda member: member.parameters)
-        self.noise_is_known = all(self._shared(lambda member: member.noise_is_known).values())
+        noise_is_known = self._shared(lambda member: member.noise_is_known)
+        check_noise(noise_is_known)
+        self.noise_is_known = all(noise_is_known.values())
         self.parameters = ParameterSet.joined(sets)
         index = {name: k for k, name in enumerate(self.parameters.names)}
         self._places = {n: torch.tensor([index[p] for p in s.names]) for n, s in sets.items()}
@@ -56,11 +60,22 @@ class JointProblem:
         """`what` of every member (at its part of x), on every rank. Where one fails, all raise."""
 
         def mine() -> dict[str, T]:
-            return {
-                name: what(member) if x is None else what(member, x[self._places[name]])
-                for name, member in self.members.items()
-                if member is not None
-            }
+            found, failure = {}, None
+            for name, member in self.members.items():
+                if member is None:
+                    continue
+                try:
+                    found[name] = what(*(member,) if x is None else (member, x[self._places[name]]))
+                except Exception as error:
+                    if isinstance(error, Error):
+                        error.message = f"test '{name}': {error.message}"
+                    failure = failure or error
+                    if self._comm is None:
+                        break
+                    # Else go on: for the next test, other ranks may wait for this one.
+            if failure is not None:
+                raise failure
+            return found
 
         return self._from_owners(collectively(self._comm, mine, every_rank=True))
 

@@ -54,6 +54,17 @@ class Measurement(ABC):
         `ConvergenceError` where a simulated value is not finite."""
 
 
+def check_noise(is_known: Mapping[str, bool]) -> None:
+    """Raise `InputError` where some noise is known and some is not: their residuals are in
+    different units and cannot be added."""
+    unknown = [name for name, known in is_known.items() if not known]
+    if unknown and len(unknown) < len(is_known):
+        raise InputError(
+            f"the standard deviation of the noise is not known for {', '.join(unknown)}, but for "
+            "others: give it for all, so that their residuals can be added"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class LoadMeasurement(Measurement):
     """The force of a load cell: `factor` times the reaction of the boundary condition `reaction`

@@ -11,7 +11,11 @@ from torch import Tensor
 
 from neml2fe.calibration.parameters import FitParameter, ParameterSet
 from neml2fe.calibration.simulations.loss import loss_of
-from neml2fe.calibration.simulations.measurements import Measurement, Values
+from neml2fe.calibration.simulations.measurements import (
+    Measurement,
+    Values,
+    check_noise,
+)
 from neml2fe.errors import InputError
 from neml2fe.fem.adjoint.checkpoints import Checkpoints
 from neml2fe.fem.adjoint.inputs import tensors_of_problem
@@ -33,7 +37,8 @@ class SimulationProblem:
 
     With a communicator, `problem` is distributed, and every rank has all data and parameters.
 
-    Raises `InputError` where measurements, parameters and simulation do not fit.
+    Raises `InputError` where measurements, parameters and simulation do not fit, and where only
+    some measurements have noise that is known.
     """
 
     def __init__(
@@ -47,27 +52,36 @@ class SimulationProblem:
     ) -> None:
         if not measurements:
             raise InputError("a test needs at least one measurement")
+        check_noise({name: m.noise_is_known for name, m in measurements.items()})
         self.simulation, self.stepping = problem, stepping
         self.measurements, self._checkpoints = dict(measurements), checkpoints
         self.tensors = tensors_of_problem(problem)
         self.parameters = ParameterSet.of(self.tensors, parameters)
         self._fitted = [self.tensors[p.name] for p in parameters]
-        self._times = sorted({float(t) for m in self.measurements.values() for t in m.times})
-        early = [t for t in self._times if t < problem.start_time]
-        late = [t for t in self._times if t > stepping.end]
-        if early or late:
-            raise InputError(
-                f"measured at time {(early + late)[0]:g}; the simulation runs from "
-                f"{problem.start_time:g} to {stepping.end:g}"
-            )
-        # At the start itself nothing has happened yet: no step ends there.
-        self._simulated = [t for t in self._times if t > problem.start_time]
+        self._tolerance = 1e-9 * (stepping.end - problem.start_time)
+        self._simulated = self._ends_of_steps()
         self._observe = {
             f"{name}/{what}": observation.bind(problem)
             for name, m in self.measurements.items()
             for what, observation in m.observations().items()
         }
         self._last: tuple[bytes, Solution] | None = None
+
+    def _ends_of_steps(self) -> list[float]:
+        """The times of all measurements, but the start: no step ends there, nothing has happened
+        yet. Those that only round-off tells apart are one."""
+        start, end, tolerance = self.simulation.start_time, self.stepping.end, self._tolerance
+        found = [start]
+        for time in sorted(float(t) for m in self.measurements.values() for t in m.times):
+            if not start - tolerance <= time <= end + tolerance:
+                raise InputError(
+                    f"measured at time {time:g}; the simulation runs from {start:g} to {end:g}"
+                )
+            if time > found[-1] + tolerance:
+                found.append(min(time, end))
+        if len(found) == 1:
+            raise InputError(f"nothing is measured after the start of the simulation at {start:g}")
+        return found[1:]
 
     @property
     def noise_is_known(self) -> bool:
@@ -108,9 +122,9 @@ class SimulationProblem:
 
     def values_of(self, name: str, values: Values) -> Values:
         """What one measurement observes, at its own times."""
-        times, prefix = self.measurements[name].times, f"{name}/"
+        times, prefix = self.measurements[name].times - self._tolerance, f"{name}/"
         rows = np.searchsorted(self._simulated, times)
-        rows[times <= self.simulation.start_time] = -1  # nothing had happened then
+        rows[times <= self.simulation.start_time] = -1
         found = {}
         for key, value in values.items():
             if key.startswith(prefix):
@@ -171,6 +185,7 @@ class SimulationProblem:
 
     def gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The loss `()` and its gradient by x `(P,)`: a simulation and its reverse sweep."""
+        self._last = None  # one record of a run at a time, for the memory
         with self.at(x), torch.enable_grad():
             solution = self._solved()
             loss = 0.5 * self.compared(solution.values).square().sum()

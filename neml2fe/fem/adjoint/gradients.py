@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
 
 
 class Gradients:
@@ -28,9 +32,7 @@ class Gradients:
         """Add what a cotangent of `output`, torch's function of the tensors, makes of theirs."""
         if not output.requires_grad:
             return
-        found = torch.autograd.grad(
-            output, self.tensors, bar.to(output).expand(output.shape), allow_unused=True
-        )
+        found = partial_derivatives(output, self.tensors, bar.to(output).expand(output.shape))
         for value, part in zip(self.values, found, strict=True):
             if part is not None:
                 value += part
@@ -69,9 +71,7 @@ class Rates:
             return None
         with torch.enable_grad():
             bar = torch.zeros_like(output, requires_grad=True)
-            pulled = torch.autograd.grad(
-                output, self.tensors, bar, create_graph=True, allow_unused=True
-            )
+            pulled = partial_derivatives(output, self.tensors, bar, create_graph=True)
             product = sum(
                 (
                     (p * rate).sum()
@@ -85,16 +85,60 @@ class Rates:
             return torch.autograd.grad(product, bar)[0].detach()
 
 
+def partial_derivatives(
+    output: torch.Tensor,
+    tensors: Sequence[torch.Tensor],
+    bar: torch.Tensor,
+    create_graph: bool = False,
+) -> list[torch.Tensor | None]:
+    """`torch.autograd.grad` with each of the tensors held while another varies, also where one is
+    made of another, whose own graph stays as it is; None where a tensor has no part in `output`,
+    or requires no gradient."""
+    made: dict[int, torch.Tensor] = {}
+
+    def end(k: int, found: torch.Tensor) -> torch.Tensor:
+        made[k] = found
+        return torch.zeros_like(found)  # nothing goes on to what the tensor is made of
+
+    wanted = [k for k, tensor in enumerate(tensors) if tensor.requires_grad]
+    if not wanted:
+        return [None] * len(tensors)
+    hooks = [
+        tensors[k].register_hook(partial(end, k)) for k in wanted if tensors[k].grad_fn is not None
+    ]
+    try:
+        found = torch.autograd.grad(
+            output,
+            [tensors[k] for k in wanted],
+            bar,
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+    finally:
+        for hook in hooks:
+            hook.remove()
+    by_number = {**dict(zip(wanted, found, strict=True)), **made}
+    return [by_number.get(k) for k in range(len(tensors))]
+
+
 def same_on_every_rank(comm: Any, bars: Sequence[torch.Tensor | None]) -> bool:
     """Whether all ranks have these cotangents, as a loss that all compute alike gives them.
     Collective."""
     if comm is None:
         return True
-    mine = [None if b is None else float(b.double().square().sum()) for b in bars]
-    every = comm.allgather(mine)
+    mine = [None if b is None else _mark(b) for b in bars]
     return all(
         (a is None) == (b is None)
-        and (a is None or b is None or abs(a - b) <= 1e-12 * max(abs(a), abs(b)))
-        for other in every
-        for a, b in zip(every[0], other, strict=True)
+        and (a is None or b is None or bool(np.all(np.abs(a - b) <= 1e-10 * a[0])))
+        for other in comm.allgather(mine)
+        for a, b in zip(mine, other, strict=True)
     )
+
+
+def _mark(bar: torch.Tensor) -> Array:
+    """Norm, a sum that tells entries apart, and the number of NaN (of points that were lost)."""
+    flat = bar.detach().cpu().double().numpy().ravel()
+    lost = np.isnan(flat)
+    flat = np.where(lost, 0.0, flat)
+    return np.array([np.linalg.norm(flat), flat @ np.cos(np.arange(len(flat))), lost.sum()])

@@ -12,10 +12,7 @@ from neml2fe.fem.conditions.conditions import CohesiveInterface
 from neml2fe.fem.conditions.fields import FieldLike
 from neml2fe.fem.conditions.tensors import condition_tensors, tensors_of
 from neml2fe.fem.problem import Problem
-from neml2fe.material import Material, PointMaterial
-from neml2fe.material.interface import Adapter
-from neml2fe.models import Model
-from neml2fe.models.functional import substituted
+from neml2fe.material import PointMaterial, replaced
 
 
 def materials_of(problem: Problem) -> dict[str, PointMaterial]:
@@ -39,13 +36,16 @@ def parameters_of(problem: Problem) -> dict[str, torch.Tensor]:
 
 def tensors_of_problem(problem: Problem) -> dict[str, torch.Tensor]:
     """Parameters of materials, and the tensors among fields, initial states, loads and prescribed
-    displacements: `fields.temperature`, `<body>.fields.temperature`, `<body>.initial_state.x`,
-    `<condition>.value`. Each tensor once."""
+    displacements: `fields.temperature`, `<body>.fields.temperature` (and of an interface),
+    `<body>.initial_state.x`, `<condition>.value`. Each tensor once."""
     found = parameters_of(problem)
     groups: list[tuple[str, Mapping[str, FieldLike]]] = [("fields.", problem.fields)]
     for body in problem.bodies:
         groups.append((f"{body.name}.fields.", body.fields))
         groups.append((f"{body.name}.initial_state.", body.initial_state))
+    for condition in problem.conditions:
+        if isinstance(condition, CohesiveInterface):
+            groups.append((f"{condition.name}.fields.", condition.fields))
     for prefix, fields in groups:
         for name, field in fields.items():
             tensors = tensors_of(field)
@@ -61,6 +61,7 @@ def load_tensors(problem: Problem) -> dict[str, torch.Tensor]:
     return {
         f"{condition.name}.{name}": tensor
         for condition in problem.conditions
+        if not isinstance(condition, CohesiveInterface)
         for name, tensor in condition_tensors(condition).items()
     }
 
@@ -81,20 +82,11 @@ def with_parameters(problem: Problem, values: Mapping[str, torch.Tensor]) -> Ite
         for prefix, material in _prefixed(materials_of(problem)):
             own = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
             names = material.parameters
-            stack.enter_context(
-                substituted(_model_of(material), {n: v for n, v in own.items() if n in names})
-            )
+            values = {n: v for n, v in own.items() if n in names}
+            stack.enter_context(replaced.with_parameters(material, values))
         yield
 
 
 def _prefixed(materials: Mapping[str, PointMaterial]) -> list[tuple[str, PointMaterial]]:
     several = len(materials) > 1
     return [(f"{name}." if several else "", material) for name, material in materials.items()]
-
-
-def _model_of(material: PointMaterial) -> Model:
-    while isinstance(material, Adapter):
-        material = material.material
-    if not isinstance(material, Material):
-        raise InputError(f"the parameters of '{material.label}' cannot be replaced")
-    return material.model

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from neml2fe.errors import ConvergenceError, InputError, suggest
 from neml2fe.fem.adjoint.gradients import Rates
-from neml2fe.fem.adjoint.inputs import load_tensors, tensors_of_problem
+from neml2fe.fem.adjoint.inputs import load_tensors, parameters_of, tensors_of_problem
 from neml2fe.fem.adjoint.instants import zero_instant
+from neml2fe.fem.adjoint.solids import SolidAdjoint
 from neml2fe.fem.adjoint.step import TakenStep, advance, kept, require_equilibrium, take
 from neml2fe.fem.adjoint.sweep import RTOL
 from neml2fe.fem.adjoint.tape import Tape
-from neml2fe.fem.adjoint.terms import SolidAdjoint, TermAdjoint
+from neml2fe.fem.adjoint.terms import TermAdjoint
 from neml2fe.fem.algebra import LinearResult
+from neml2fe.fem.collective import collectively
 from neml2fe.fem.observations import Instant
 from neml2fe.material import State
 
@@ -81,8 +83,12 @@ class _TangentStep(TakenStep):
         fixed = equations.fixed
         found = zero_instant(problem)
         local = torch.zeros_like(self.u)
-        for adjoint, rate in zip(adjoints, old, strict=True):
-            adjoint.push_forces(self.u, self.time, self.dt, rates, rate, local)
+
+        def push_forces() -> None:
+            for adjoint, rate in zip(adjoints, old, strict=True):
+                adjoint.push_forces(self.u, self.time, self.dt, rates, rate, local)
+
+        collectively(problem.comm, push_forces, every_rank=True)
         forces = unknowns.reduced(unknowns.sum_to_owners(local.cpu().numpy()))
         rhs = np.where(fixed, 0.0, -forces)
         if problem.algebra.norm(rhs) > 0.0:
@@ -95,10 +101,14 @@ class _TangentStep(TakenStep):
         found.u = torch.as_tensor(du).to(self.u)
         moved = unknowns.sum_to_owners(equations.matrix.product(du))
         found.forces = forces + unknowns.reduced(moved) + unknowns.turning(found.q, self.unbalanced)
-        new = [
-            adjoint.push_end(self.u, found.u, self.time, self.dt, rates, rate)
-            for adjoint, rate in zip(adjoints, old, strict=True)
-        ]
+
+        def push_ends() -> list[State]:
+            return [
+                adjoint.push_end(self.u, found.u, self.time, self.dt, rates, rate)
+                for adjoint, rate in zip(adjoints, old, strict=True)
+            ]
+
+        new = collectively(problem.comm, push_ends, every_rank=True)
         found.points = [
             end for adjoint, end in zip(adjoints, new, strict=True)
             if isinstance(adjoint, SolidAdjoint)
@@ -107,7 +117,7 @@ class _TangentStep(TakenStep):
 
 
 def _rates(tape: Tape, direction: Direction) -> Rates:
-    tensors = tensors_of_problem(tape.problem)
+    tensors, parameters = tensors_of_problem(tape.problem), parameters_of(tape.problem)
     for name, rate in direction.items():
         if name not in tensors:
             raise InputError(f"the problem has no tensor '{name}'{suggest(name, tensors)}")
@@ -116,6 +126,8 @@ def _rates(tape: Tape, direction: Direction) -> Rates:
                 f"the rate of '{name}' has shape {tuple(rate.shape)}; expected "
                 f"{tuple(tensors[name].shape)}"
             )
+        if name not in parameters and not tensors[name].requires_grad:
+            raise InputError(f"'{name}' must require a gradient to have forward sensitivities")
         if name in load_tensors(tape.problem):
             raise InputError(
                 f"there are no forward sensitivities by '{name}', a load or prescribed "

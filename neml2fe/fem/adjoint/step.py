@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neml2fe.errors import Error
 from neml2fe.fem.adjoint.checkpoints import States
 from neml2fe.fem.adjoint.tape import LOOSEST, Tape, TapedStep
+from neml2fe.fem.collective import collectively
 from neml2fe.fem.terms.cohesive import CohesiveTerm
 
 Array = NDArray[np.float64]
@@ -56,14 +57,12 @@ def advance(tape: Tape, n: int, states: States) -> States:
     """The states at the end of step n, from 1, given those at its beginning. Collective."""
     problem, step = tape.problem, tape.steps[n - 1]
     u = torch.as_tensor(problem.unknowns.displacements(step.q)).to(problem.points)
-    found, error = [], None
-    try:
+
+    def again() -> States:
         take(tape, states)
-        found = [adjoint.advance(u, step.time, step.dt) for adjoint in tape.adjoints]
-    except Exception as failure:
-        error = failure
-    problem.algebra.raise_together(error)
-    return found
+        return [adjoint.advance(u, step.time, step.dt) for adjoint in tape.adjoints]
+
+    return collectively(problem.comm, again, every_rank=True)
 
 
 def require_equilibrium(tape: Tape) -> None:

@@ -9,19 +9,22 @@ prescribed, and elsewhere solve (dR/dq)^T w = - the cotangents of q_n, those thr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neml2fe.errors import ConvergenceError
+from neml2fe.errors import ConvergenceError, Error
 from neml2fe.fem.adjoint.gradients import Gradients
 from neml2fe.fem.adjoint.inputs import load_tensors
 from neml2fe.fem.adjoint.instants import zero_instant
+from neml2fe.fem.adjoint.solids import SolidAdjoint
 from neml2fe.fem.adjoint.step import TakenStep, advance, kept, require_equilibrium, take
 from neml2fe.fem.adjoint.tape import Tape
-from neml2fe.fem.adjoint.terms import Bars, SolidAdjoint, TermAdjoint
+from neml2fe.fem.adjoint.terms import Bars, TermAdjoint
+from neml2fe.fem.collective import collectively
 from neml2fe.fem.observations import Instant
 
 Array = NDArray[np.float64]
@@ -48,12 +51,32 @@ def reverse(tape: Tape, observed: Callable[[int, Instant], None], gradients: Gra
             _add_points(tape.adjoints, bars, ends)
             w = _virtual_displacements(step, tape.adjoints, bars, ends, gradients)
             with tape.problem.stopwatch("adjoint material"):
-                ends = [
-                    adjoint.pull(step.u, w, step.time, step.dt, end, gradients)
-                    for adjoint, end in zip(tape.adjoints, ends, strict=True)
-                ]
+                ends = _pulled(tape, step, w, ends, gradients)
+        _pull_start(tape, ends, gradients)
+
+
+def _pulled(
+    tape: Tape, step: TakenStep, w: torch.Tensor, ends: list[Bars], gradients: Gradients
+) -> list[Bars]:
+    """Cotangents of the states at the beginning of a step. Collective."""
+
+    def pull() -> list[Bars]:
+        return [
+            adjoint.pull(step.u, w, step.time, step.dt, end, gradients)
+            for adjoint, end in zip(tape.adjoints, ends, strict=True)
+        ]
+
+    return collectively(tape.problem.comm, pull, every_rank=True)
+
+
+def _pull_start(tape: Tape, ends: list[Bars], gradients: Gradients) -> None:
+    """From the states at the start to what they are made of. Collective."""
+
+    def pull() -> None:
         for adjoint, end in zip(tape.adjoints, ends, strict=True):
             adjoint.pull_start(tape.problem.start_time, end, gradients)
+
+    collectively(tape.problem.comm, pull, every_rank=True)
 
 
 def _virtual_displacements(
@@ -67,13 +90,23 @@ def _virtual_displacements(
     states at its end. Collective."""
     problem, equations, unknowns = step.problem, step.problem.equations, step.problem.unknowns
     fixed = equations.fixed
-    for adjoint, end in zip(adjoints, ends, strict=True):
-        adjoint.pull_end(step.u, step.time, step.dt, end, bars.u)
+
+    def pull_ends() -> None:
+        for adjoint, end in zip(adjoints, ends, strict=True):
+            adjoint.pull_end(step.u, step.time, step.dt, end, bars.u)
+
+    collectively(problem.comm, pull_ends, every_rank=True)
     q_bar = unknowns.reduced(unknowns.sum_to_owners(bars.u.cpu().numpy())) + bars.q
     w = np.where(fixed, bars.forces, 0.0)
     push = equations.transposed_product(w, step.unbalanced)
     rhs = np.where(fixed, 0.0, -(q_bar + push))
-    if problem.algebra.norm(rhs) > 0.0:
+    size = problem.algebra.norm(rhs)
+    if not math.isfinite(size):
+        raise Error(
+            f"at time {step.time:g} the derivative of the loss is {size}, no finite number: look "
+            "for NaN in the loss, or a function in it without a derivative there"
+        )
+    if size > 0.0:
         with problem.stopwatch("adjoint solve"):
             linear = equations.solve_with_tangent(rhs, step.unbalanced, RTOL, transposed=True)
         if not linear.converged:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neml2fe.errors import Error
 from neml2fe.fem.adjoint.checkpoints import Checkpoints, States, Trail
-from neml2fe.fem.adjoint.terms import adjoint_of
+from neml2fe.fem.adjoint.make import adjoint_of
 from neml2fe.fem.problem import Problem, StepResult
 
 Array = NDArray[np.float64]

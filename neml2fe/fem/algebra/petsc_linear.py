@@ -35,6 +35,9 @@ TOO_LOOSE = "it stopped before the residual was small enough"
 SLACK = 2.0
 """A residual may exceed the tolerance by this factor, for what recurrences lose by round-off."""
 ROUND_OFF = 1e-15
+DIRECT_RTOL = 1e-6
+"""Relative residual that direct methods always reach, but where the matrix is not what it was
+promised to be: symmetric."""
 NEVER_TRANSPOSED = ("eisenstat",)
 """Preconditioners with which PETSc 3.18 crashes in a transposed solve."""
 
@@ -74,18 +77,20 @@ class PetscLinear(PetscSetUp):
     def _repeat(
         self, mat: Any, rhs: Array, rtol: float, transposed: bool, strict: bool
     ) -> LinearResult:
-        """Solve, again where another set-up may succeed. `strict`: an iterative method has
-        succeeded when the residual is small, whatever norm it watches."""
-        aim, goal = rtol, max(rtol * self._algebra.norm(rhs), self._atol, float_info.min)
+        """Solve, again where another set-up may succeed. `strict`: only a small residual is
+        success, whatever norm an iterative method watches."""
+        aim, size = rtol, self._algebra.norm(rhs)
         while True:
             result = self._attempt_linear(mat, rhs, aim, transposed)
-            excess = result.residual_norm / goal if strict and not self.direct else 0.0
+            reachable = max(rtol, DIRECT_RTOL) if self.direct else rtol
+            goal = max(reachable * size, self._atol, float_info.min)
+            excess = result.residual_norm / goal if strict else 0.0
             if result.converged and excess <= SLACK:
                 return result
             if result.converged:
                 result = replace(result, converged=False, reason=f"{FAILED}: {TOO_LOOSE}")
                 aim /= SLACK * excess
-                if aim > ROUND_OFF:
+                if aim > ROUND_OFF and not self.direct:
                     self.statistics.retries += 1
                     continue
             if not self._remedy(result.reason):
@@ -96,10 +101,10 @@ class PetscLinear(PetscSetUp):
         self, mat: Any, rhs: Array, rtol: float | None, transposed: bool
     ) -> LinearResult | None:
         """Solve with factors of an earlier matrix; None without any, or where they do not do."""
-        promised = self._promise is not None or not self._symmetric
+        known = self._promise is not None or not self._symmetric
         if not self.direct or self._policy.action is SetUp.REBUILD:
             return None
-        if not promised and not is_symmetric(mat, self._algebra):
+        if not known and not is_symmetric(mat, self._algebra):
             return None
         x, b = mat.createVecs()
         b.array[:] = rhs

@@ -100,7 +100,6 @@ class ReferenceElement:
     n_vertices: int
     nodes: Array
     facets: tuple[CellBlock, ...]
-    _basix: basix.finite_element.FiniteElement
     _combination: Array  # (functions of basix, n_nodes)
 
     @property
@@ -115,7 +114,7 @@ class ReferenceElement:
     def tabulate(self, points: Array) -> tuple[Array, Array]:
         """Shape functions at `points` (q, dim): N (q, n_nodes), dN/dxi (q, n_nodes, dim)."""
         at = np.ascontiguousarray(points, dtype=np.float64)
-        values = np.asarray(self._basix.tabulate(1, at))[..., 0] @ self._combination
+        values = np.asarray(_lagrange(self.shape, self.degree).tabulate(1, at))[..., 0] @ self._combination
         return values[0].copy(), np.moveaxis(values[1:], 0, -1).copy()
 
     def quadrature(self, degree: int | None = None) -> tuple[Array, Array]:
@@ -150,6 +149,17 @@ def jacobians(x: Array, gradients: Array) -> Array:
 
 
 @cache
+def _lagrange(shape: str, degree: int) -> basix.finite_element.FiniteElement:
+    """The element of basix, held here alone: basix complains of those that outlive it."""
+    return basix.create_element(
+        basix.ElementFamily.P,
+        basix.CellType[shape],
+        degree,
+        lagrange_variant=basix.LagrangeVariant.equispaced,
+    )
+
+
+@cache
 def reference_element(cell_type: str) -> ReferenceElement:
     """The element that meshio calls `cell_type`.
 
@@ -164,13 +174,8 @@ def reference_element(cell_type: str) -> ReferenceElement:
     nodes = vertices
     if degree == 2:
         nodes = np.vstack([vertices, [vertices[list(mid)].mean(0) for mid in _MID_NODES[shape]]])
-    element = basix.create_element(
-        basix.ElementFamily.P,
-        basix.CellType[shape],
-        degree,
-        lagrange_variant=basix.LagrangeVariant.equispaced,
-    )
-    combination = np.eye(len(nodes))[_match(np.asarray(element.points), nodes)]
+    points = np.asarray(_lagrange(shape, degree).points)
+    combination = np.eye(len(nodes))[_match(points, nodes)]
     if cell_type in _SERENDIPITY:
         combination = combination @ _serendipity_values(shape)
         nodes = nodes[: combination.shape[1]]
@@ -182,7 +187,6 @@ def reference_element(cell_type: str) -> ReferenceElement:
         n_vertices=len(vertices),
         nodes=nodes,
         facets=_facets(vertices, nodes, facet_types),
-        _basix=element,
         _combination=combination,
     )
 

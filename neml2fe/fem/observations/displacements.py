@@ -103,7 +103,7 @@ class DisplacementsAt(Observation):
       rows of NaN, whose cotangents count for nothing.
     - `tolerance`: a length; points outside up to there get what their nearest element extrapolates
       (or, an element's size away, the displacement of its nearest place). None: a twentieth of the
-      largest extent of that element.
+      shortest edge of that element.
     """
 
     points: Array | Sequence[Sequence[float]]
@@ -174,7 +174,7 @@ def _bound(
     if lost.size and given.outside == "error":
         number, distance = farthest(local, blocks, points[lost])
         at = ", ".join(f"{c:g}" for c in points[lost[number]])
-        allowed = f"{NEARLY_INSIDE:g} of the element's size"
+        allowed = f"{NEARLY_INSIDE:g} of an element's shortest edge"
         if given.tolerance is not None:
             allowed = f"{given.tolerance:g}"
         raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from neml2fe.fem.results.inverse_map import closest, inverse_map
 Array = NDArray[np.float64]
 
 NEARLY_INSIDE = 0.05
-"""Tolerance for points outside of the mesh, as a fraction of the size of the nearest element."""
+"""Tolerance for points outside of the mesh, as a fraction of an element's shortest edge."""
 
 _INSIDE = 1e-6  # so far outside, in lengths of the reference element, a point is on the border
 _NEAREST = 20  # elements tried for the distance of a point outside of the mesh
@@ -153,8 +153,10 @@ def _candidates(
     corners = nodes[connectivity]
     low, high = corners.min(axis=1), corners.max(axis=1)
     size = (high - low).max(axis=1)
-    limit = NEARLY_INSIDE * size if tolerance is None else np.full(len(size), tolerance)
-    margin = (0.1 * size + limit)[:, None]  # a tenth for curved sides
+    shortest = _shortest_edges(corners[:, : element.n_vertices])
+    limit = NEARLY_INSIDE * shortest if tolerance is None else np.full(len(size), tolerance)
+    bulge = 0.1 if element.degree > 1 else 2.0 * _INSIDE
+    margin = (bulge * size + limit)[:, None]
     e, p = _in_boxes(low - margin, high + margin, points)
     xi, score = np.full((len(p), element.dim), np.nan), np.full(len(p), np.inf)
     if element.dim == points.shape[1]:
@@ -169,6 +171,12 @@ def _candidates(
     doubtful = ~(np.abs(xi[rest] - nearest).max(axis=1) < 1.0)
     xi[rest[doubtful]] = nearest[doubtful]
     return p, e, xi, score
+
+
+def _shortest_edges(vertices: Array) -> Array:
+    """Least distance `(n,)` of two of the `vertices` `(n, k, d)` of each element."""
+    pairs = combinations(range(vertices.shape[1]), 2)
+    return np.min([np.linalg.norm(vertices[:, i] - vertices[:, j], axis=1) for i, j in pairs], 0)
 
 
 def _in_boxes(low: Array, high: Array, points: Array) -> tuple[Index, Index]:

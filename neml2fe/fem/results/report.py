@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from neml2fe.fem.conditions.conditions import Condition
 from neml2fe.fem.conditions.functions import PiecewiseLinear, SpaceFunction
 from neml2fe.fem.problem import Problem, StepResult
@@ -167,6 +169,8 @@ def _conditions(conditions: Sequence[Condition]) -> Table:
 def _shown(value: Any) -> str:
     if isinstance(value, float | int):
         return f"{value:g}"
+    if isinstance(value, torch.Tensor):
+        return _shown(value.tolist())
     if isinstance(value, list | tuple):
         return "(" + ", ".join(map(_shown, value)) + ")"
     if isinstance(value, PiecewiseLinear):

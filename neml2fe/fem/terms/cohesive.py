@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neml2fe.errors import InputError, ModelError, suggest
 from neml2fe.fem.conditions.conditions import CohesiveInterface
-from neml2fe.fem.conditions.functions import TimeFunction, value_at
+from neml2fe.fem.conditions.functions import TimeFunction, tensor_at
 from neml2fe.fem.integrals.matrix import LocalMatrix
 from neml2fe.fem.mesh.distribution import LocalMesh
 from neml2fe.fem.mesh.elements import Index, ReferenceElement, jacobians, reference_element
@@ -70,6 +70,7 @@ class CohesiveTerm(Term):
         self._slots: torch.Tensor | None = None
         self.reset(time)
 
+    @torch.no_grad()
     def reset(self, time: float) -> None:
         self.take(self.initial_state(time))
 
@@ -90,10 +91,12 @@ class CohesiveTerm(Term):
     def fields(self, time: float) -> dict[str, torch.Tensor]:
         n, like = len(self.areas), self.areas
         return {
-            name: like.new_full((n, *kind.BASE_SHAPE), value_at(  # type: ignore[attr-defined]
-                self._given[name], time, f"interface '{self.name}': field '{name}'"))
+            name: tensor_at(self._given[name], time, f"interface '{self.name}': field '{name}'")
+            .to(like)
+            .expand(n, *kind.BASE_SHAPE)  # type: ignore[attr-defined]
+            .clone(memory_format=torch.contiguous_format)
             for name, kind in self.material.field_spec.items()
-        }  # fmt: skip
+        }
 
     def bind(self, matrix: LocalMatrix) -> None:
         self._slots = matrix.slots(self.connectivity[0])
@@ -111,6 +114,7 @@ class CohesiveTerm(Term):
         at = nodal.view(-1, self._dim)
         at.index_add_(0, self._nodes.reshape(-1), local.reshape(-1, self._dim))
 
+    @torch.no_grad()
     def update(
         self,
         u: torch.Tensor,

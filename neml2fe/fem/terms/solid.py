@@ -71,6 +71,7 @@ class SolidTerm(Term):
         self._failed: tuple[float, float, int, torch.Tensor] | None = None
         self.reset(time)
 
+    @torch.no_grad()
     def reset(self, time: float) -> None:
         # Values may be wrong on one rank only.
         state = collectively(self._comm, lambda: self.initial_state(time), every_rank=True)
@@ -105,6 +106,7 @@ class SolidTerm(Term):
     def bind(self, matrix: LocalMatrix) -> None:
         self.block.bind(matrix)
 
+    @torch.no_grad()
     def update(
         self,
         u: torch.Tensor,

@@ -1,0 +1,149 @@
+"""`[Tests]` blocks: simulated tests, and tests of specimens, that one calibration may join."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from neml2fe.calibration.interface import Problem
+from neml2fe.calibration.parameters import FitParameter
+from neml2fe.calibration.simulations import Measurement, SimulationProblem
+from neml2fe.calibration.simulations.timed import Renamed
+from neml2fe.errors import InputError, suggest
+from neml2fe.fem.adjoint.checkpoints import Checkpoints
+from neml2fe.fem.adjoint.inputs import tensors_of_problem
+from neml2fe.fem.collective import collectively
+from neml2fe.input.arguments import Call
+from neml2fe.input.calibration import SPECIMENS, Calibration, specimen_fit
+from neml2fe.input.deck import Block, located
+from neml2fe.input.search import chosen_blocks
+from neml2fe.input.simulation import FiniteElementDriver
+
+if TYPE_CHECKING:
+    from neml2fe.input.factory import Input
+
+_CHECKPOINTS = Call(
+    Checkpoints,
+    renamed={
+        "schedule": "checkpoints",
+        "every": "checkpoint_every",
+        "snapshots": "checkpoint_count",
+        "memory": "checkpoint_memory",
+        "folder": "checkpoint_folder",
+    },
+)
+FIELDS: dict[str, tuple[str, ...]] = {
+    "SimulationTest": ("driver", "measurements", *_CHECKPOINTS.fields()),
+    "SpecimenTest": SPECIMENS,
+}
+PetscOptions = Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class SimulationTest:
+    """A finite-element run of a test, and what was measured in it."""
+
+    block: Block
+    driver: FiniteElementDriver
+    measurements: dict[str, Measurement]
+    checkpoints: Checkpoints
+
+    def member(
+        self, parameters: Sequence[FitParameter], comm: Any, options: PetscOptions
+    ) -> Problem:
+        """This test as a part of a fit of those `parameters` that it has. Collective.
+
+        Raises `InputError` where measurements, parameters and simulation do not fit.
+        """
+        problem = self.driver.make_problem(comm, options)
+        try:
+            known = list(tensors_of_problem(problem))
+            with located(self.block):
+                own = resolved(parameters, known)
+            with self.driver.placed(), located(self.block):
+                found = SimulationProblem(
+                    problem,
+                    self.driver.stepping,
+                    self.measurements,
+                    [dataclasses.replace(p, name=own[p.name]) for p in parameters if p.name in own],
+                    checkpoints=self.checkpoints,
+                )
+            return Renamed(found, [p for p in parameters if p.name in own], known)
+        except BaseException:
+            problem.close()
+            raise
+
+
+@dataclass(frozen=True)
+class SpecimenTest:
+    """Histories of material points, and what was measured of them."""
+
+    block: Block
+    fit: Calibration
+
+    def member(
+        self, parameters: Sequence[FitParameter], comm: Any, options: PetscOptions
+    ) -> Problem | None:
+        """This test as a part of a fit, on the first rank only. Collective."""
+        known = [name for name, _ in self.fit.system.model.named_parameters()]
+        with located(self.block):
+            own = resolved(parameters, known)
+
+        def made() -> Problem | None:
+            if comm is not None and comm.rank != 0:
+                return None
+            fitted = [dataclasses.replace(p, name=own[p.name]) for p in parameters if p.name in own]
+            with located(self.block):
+                problem = dataclasses.replace(self.fit, fitted=fitted).problem()
+            return Renamed(problem, [p for p in parameters if p.name in own], known)
+
+        return collectively(comm, made, every_rank=True)
+
+
+def resolved(parameters: Sequence[FitParameter], known: Sequence[str]) -> dict[str, str]:
+    """Full names of the parameters among those `known`, as far as they are there. A name such as
+    `yield_surface.sy` stands for `return_map.flow.yield_surface.sy` too: parts from the left or
+    between may be left out. Raises `InputError` where several have what is left."""
+    found = {}
+    for parameter in parameters:
+        name = parameter.name
+        fits = [name] if name in known else [k for k in known if _stands_for(name, k)]
+        if len(fits) > 1:
+            raise InputError(
+                f"the parameter '{name}' may be {' or '.join(fits)}; write one of them"
+            )
+        if fits:
+            found[name] = fits[0]
+    if not found:
+        names = ", ".join(parameter.name for parameter in parameters)
+        near = suggest(parameters[0].name, short_names(known))
+        raise InputError(f"this test has none of the parameters that are fitted, {names}{near}")
+    return found
+
+
+def short_names(known: Sequence[str]) -> list[str]:
+    """The last two parts of each name."""
+    return list(dict.fromkeys(".".join(name.split(".")[-2:]) for name in known))
+
+
+def _stands_for(name: str, full: str) -> bool:
+    parts, all_parts = name.split("."), full.split(".")
+    rest = iter(all_parts)
+    return all(part in rest for part in parts) and all_parts[-1] == parts[-1]
+
+
+def build_test(source: Input, block: Block) -> SimulationTest | SpecimenTest:
+    """All measurements of the deck take part unless some are listed."""
+    if block.require("type").as_str() == "SpecimenTest":
+        return SpecimenTest(block, specimen_fit(source, block, ()))
+    value = block.require("driver")
+    driver = source.refer("Drivers", value)
+    if not isinstance(driver, FiniteElementDriver):
+        raise value.error(f"'{value.as_str()}' is no FiniteElementDriver")
+    chosen = chosen_blocks(source, block, "Measurements")
+    if not chosen:
+        raise block.error("nothing is measured; the deck needs blocks in [Measurements]")
+    measurements = {b.name: source.get("Measurements", b.name) for b in chosen}
+    return SimulationTest(block, driver, measurements, _CHECKPOINTS.build(source, block))
