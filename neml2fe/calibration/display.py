@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,7 @@ class FitDisplay:
         maximum: Iterations of a start at most.
         starts: Number of starts.
         silent: Show nothing.
+        pace: Gives the seconds of a simulation, to be shown as well.
         console: Where to show it; standard output by default.
     """
 
@@ -85,8 +86,10 @@ class FitDisplay:
         starts: int = 1,
         *,
         silent: bool = False,
+        pace: Callable[[], float] | None = None,
         console: Console | None = None,
     ) -> None:
+        self._pace = pace
         self._parameters = parameters
         self._names = list(parameters.names)
         self._lower, self._upper = parameters.lower.tolist(), parameters.upper.tolist()
@@ -154,6 +157,7 @@ class FitDisplay:
             ("best", f"{self._best.loss:.6g}"),
             ("gradient", f"{shown.gradient_norm:.2e}"),
             ("elapsed", duration(spent)),
+            *([("simulation", f"{self._pace():.3g} s")] if self._pace else []),
             ("left", f"at most {duration(self._left(shown, spent))}"),
         ]
 

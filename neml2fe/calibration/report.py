@@ -92,7 +92,7 @@ def write_report(
         "",
         *_summary(result, specimens, compared),
         *_noise(spread, standard if known else {}, freedom, units),
-        *_warnings(result, parameters, flagged),
+        *_warnings(warnings_of(result, parameters, flagged)),
         *parameter_section(result, rows),
         *starts_section(result),
         *correlation_section(result),
@@ -144,7 +144,10 @@ def _noise(
     return [*lines, "", note, ""]
 
 
-def _warnings(result: FitResult, parameters: ParameterSet, flagged: Mapping[str, str]) -> list[str]:
+def warnings_of(
+    result: FitResult, parameters: ParameterSet, flagged: Mapping[str, str]
+) -> list[str]:
+    """What a reader of the fit must be careful of, in sentences."""
     found = [] if result.converged else [f"**The fit did not converge**: {result.reason}"]
     known = result.uncertainty
     if known is not None:
@@ -157,7 +160,10 @@ def _warnings(result: FitResult, parameters: ParameterSet, flagged: Mapping[str,
         found += [
             f"{name} stands at its {side} bound {result.values[name]:g}" for name, side in bounds
         ]
-    found += [f"**Specimen {name} is left out**: {why}" for name, why in flagged.items()]
+    return found + [f"**Specimen {name} is left out**: {why}" for name, why in flagged.items()]
+
+
+def _warnings(found: Sequence[str]) -> list[str]:
     bullets = [f"- {text.rstrip('.')}." for text in found] or ["None."]
     return ["## Warnings", "", *bullets, ""]
 

@@ -1,4 +1,4 @@
-"""`neml2fe calibrate`: fit the parameters of a deck's model to measured histories."""
+"""`neml2fe calibrate`: fit the parameters of a deck's models to tests."""
 
 from __future__ import annotations
 
@@ -8,53 +8,52 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neml2fe.cli import launch
 from neml2fe.errors import ConvergenceError, InputError, OutputError, suggest
 
 if TYPE_CHECKING:
     from neml2fe.calibration.fit import FitResult, Iteration
-    from neml2fe.calibration.problem import CalibrationProblem
-    from neml2fe.calibration.specimens import Specimens
+    from neml2fe.calibration.interface import Problem
+    from neml2fe.cli.fittings import Fitting
     from neml2fe.input import Input
-    from neml2fe.input.calibration import Calibration
+    from neml2fe.input.search import Search
 
 RECORD = "progress.jsonl"
-_NAMED = 3  # specimens of a group; more are counted
 
 
 def calibrate(given: argparse.Namespace, comm: Any) -> int:
     """Fit, or check the gradient; the exit code."""
+    from neml2fe.cli.fittings import simulations, specimens
     from neml2fe.input import load_input
+    from neml2fe.input.calibration import Calibration
+    from neml2fe.input.simulation import parse_petsc_options
+    from neml2fe.input.simulationcalibration import SimulationCalibration
 
     if comm is not None:
-        raise InputError("calibrate runs in one process; start it without an MPI launcher")
+        launch.plain_output()
+    launch.share_threads(comm)
+    root = comm is None or comm.rank == 0
     source = load_input(given.deck, given.set, given.trust)
-    calibration: Calibration = source.get("Calibrations", _chosen(source, given))
+    calibration: Search = source.get("Calibrations", _chosen(source, given))
     if given.max_iterations is not None:
         calibration = dataclasses.replace(calibration, max_iterations=given.max_iterations)
     folder = Path(given.output or Path(given.deck).parent / "results" / calibration.name)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"the folder for the results, {folder}, is a file")
-    specimens = calibration.specimens
-    if not given.quiet:
-        print(
-            f"{calibration.name}: {_count(len(specimens.names), 'specimen')} with "
-            f"{_count(int(specimens.n_values.sum()), 'measured value')}",
-            flush=True,
-        )
-        for line in _groups(specimens):
-            print(f"  {line}", flush=True)
-    problem = calibration.problem()
-    if not given.quiet:
-        how = problem.solver.outcome
-        print(
-            f"{_count(len(problem.parameters.names), 'parameter')}; "
-            f"backend {how.backend}: {how.reason}"
-        )
-    for name, why in problem.flagged.items():
-        print(f"warning: specimen {name} is left out: {why}", flush=True)
-    if given.check_gradient:
-        return _check_gradient(problem)
-    return _fit(calibration, problem, folder, given)
+
+    def say(line: str) -> None:
+        if root and not given.quiet:
+            print(line, flush=True)
+
+    if isinstance(calibration, SimulationCalibration):
+        opened = simulations(calibration, comm, parse_petsc_options(given.petsc), say)
+    else:
+        assert isinstance(calibration, Calibration)
+        opened = specimens(calibration, comm, say)
+    with opened as fitting:
+        if given.check_gradient:
+            return _check_gradient(fitting)
+        return _fit(fitting, folder, given)
 
 
 def _chosen(source: Input, given: argparse.Namespace) -> str:
@@ -70,49 +69,42 @@ def _chosen(source: Input, given: argparse.Namespace) -> str:
     return known[0]
 
 
-def _groups(specimens: Specimens) -> list[str]:
-    """What drives and what is compared, with the specimens for which it holds."""
-    from neml2fe.calibration.channels import drives_and_compared
-
-    lines = []
-    for words, names in drives_and_compared(specimens).items():
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        lines.append(f"{', '.join(names[:_NAMED])}{more}: {words}")
-    return lines
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
 # -- the fit --------------------------------------------------------------------------------
-def _fit(
-    calibration: Calibration, problem: CalibrationProblem, folder: Path, given: argparse.Namespace
-) -> int:
-    """A fit that is interrupted or fails leaves a report of its best point all the same."""
+def _fit(fitting: Fitting, folder: Path, given: argparse.Namespace) -> int:
+    """A fit that is interrupted or fails leaves a report of its best point all the same (on
+    several ranks, one that is interrupted leaves its record)."""
     from neml2fe.calibration.display import FitDisplay
 
+    calibration, problem = fitting.calibration, fitting.problem
     seen: list[Iteration] = []
     stopped: KeyboardInterrupt | ConvergenceError | None = None
     maximum, starts = calibration.max_iterations, calibration.starts
     try:
-        with FitDisplay(problem.parameters, maximum, starts, silent=given.quiet) as display:
+        silent = given.quiet or not fitting.root
+        with (
+            fitting.record(folder / RECORD, given.resume) as record,
+            FitDisplay(
+                problem.parameters, maximum, starts, silent=silent, pace=fitting.pace
+            ) as display,
+        ):
 
             def listen(iteration: Iteration) -> None:
                 seen.append(iteration)
-                display(iteration)
+                if fitting.root:
+                    display(iteration)
 
-            result = calibration.fit(problem, folder / RECORD, given.resume, listen)
+            result = calibration.fit(problem, record, given.resume, listen)
     except (KeyboardInterrupt, ConvergenceError) as error:
-        if not seen:
+        if not seen or (fitting.comm is not None and isinstance(error, KeyboardInterrupt)):
             raise
         stopped = error
         result = _best_so_far(problem, seen, calibration.level, _reason(error))
-    _print_result(problem, result)
+    if fitting.root:
+        _print_result(problem, result)
     files = [(folder / RECORD, "every iteration; --resume goes on from the best")]
     if not given.no_report:
-        files.insert(0, (_report(calibration, problem, folder, result), "report with figures"))
-    if not given.quiet:
+        files.insert(0, (fitting.report(folder, result), "report with figures"))
+    if fitting.root and not given.quiet:
         print("\nFiles written:")
         for path, what in files:
             print(f"  {path}  {what}")
@@ -128,7 +120,7 @@ def _reason(error: KeyboardInterrupt | ConvergenceError) -> str:
 
 
 def _best_so_far(
-    problem: CalibrationProblem, seen: Sequence[Iteration], level: float, reason: str
+    problem: Problem, seen: Sequence[Iteration], level: float, reason: str
 ) -> FitResult:
     import torch
 
@@ -147,25 +139,7 @@ def _best_so_far(
     return FitResult(best.values, x, best.loss, False, reason, history, found)
 
 
-def _report(
-    calibration: Calibration, problem: CalibrationProblem, folder: Path, result: FitResult
-) -> Path:
-    from neml2fe.calibration.report import write_report
-
-    return write_report(
-        folder,
-        f"Calibration {calibration.name}",
-        result,
-        problem.specimens,
-        problem.predict(result.x),
-        problem.parameters,
-        problem.flagged,
-        noise=calibration.noise,
-        units=calibration.units,
-    )
-
-
-def _print_result(problem: CalibrationProblem, result: FitResult) -> None:
+def _print_result(problem: Problem, result: FitResult) -> None:
     """The table of the parameters, how the fit ended, and what to be careful of."""
     from neml2fe.calibration.display import ending
     from neml2fe.calibration.scatter import ScatteredFit
@@ -192,14 +166,15 @@ def _print_result(problem: CalibrationProblem, result: FitResult) -> None:
 
 
 # -- the gradient ---------------------------------------------------------------------------
-def _check_gradient(problem: CalibrationProblem) -> int:
+def _check_gradient(fitting: Fitting) -> int:
     from neml2fe.calibration.gradient_check import check_gradient
     from neml2fe.io.aligned import aligned
 
-    found = check_gradient(problem)
-    print(f"gradient of the loss at {problem.parameters.describe(found.x)}")
-    rows = [[f"{d.step:.0e}", f"{d.error:.1e}", d.parameter] for d in found.differences]
-    print("\n".join(aligned(rows, ("step", "relative error", "largest for"), right="rr")))
-    print(f"against J^T r: {found.sensitivities:.1e}")
-    print("the gradient is right" if found.passed else "the gradient is wrong")
+    found = check_gradient(fitting.problem)
+    if fitting.root:
+        print(f"gradient of the loss at {fitting.problem.parameters.describe(found.x)}")
+        rows = [[f"{d.step:.0e}", f"{d.error:.1e}", d.parameter] for d in found.differences]
+        print("\n".join(aligned(rows, ("step", "relative error", "largest for"), right="rr")))
+        print(f"against J^T r: {found.sensitivities:.1e}")
+        print("the gradient is right" if found.passed else "the gradient is wrong")
     return 0 if found.passed else 1

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from typing import Any
 
 from neml2fe.errors import InputError
 
@@ -72,3 +73,11 @@ def plain_output() -> None:
     some launchers give the ranks a terminal of their own, wherever the output goes."""
     if os.environ.get(TERMINAL) != "1":
         os.environ["TERM"] = "dumb"
+
+
+def share_threads(comm: Any) -> None:
+    """Divide the cores between the ranks, unless the user decided."""
+    if comm is not None and "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // comm.size))

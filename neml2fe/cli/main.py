@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 
     fit = commands.add_parser(
         "calibrate",
-        help="fit parameters of a deck's model to measured histories",
+        help="fit parameters of a deck's models to tests",
         description=_CALIBRATE_HELP,
     )
     fit.add_argument("deck", help="input file")
@@ -186,11 +186,12 @@ gets kernels of values, of values with tangent, and of the reverse pass. Where a
 brings a sub-batch (slip systems, grains), its shape is known to the run alone, which builds its
 own. The exit code is 1 where something cannot be compiled, which then runs eagerly, and 2 where
 the deck cannot be right."""
-_CALIBRATE_HELP = """Fits the [Parameters] of a deck to its [Specimens] as a block of
-[Calibrations] says, and writes a report. Every iteration is on disk before the next begins, so
-that a fit that was stopped, in whatever way, goes on with --resume. The exit code is 0 where the
-fit converged or nothing more was gained, 1 where it did not or no specimen can be simulated, 2 for
-a deck or data that cannot be right, and 130 after Ctrl-C, which still writes the report."""
+_CALIBRATE_HELP = """Fits the [Parameters] of a deck to its [Specimens], or to its [Tests] with
+finite-element simulations, as a block of [Calibrations] says, and writes a report. Every iteration
+is on disk before the next begins, so that a fit that was stopped, in whatever way, goes on with
+--resume. The exit code is 0 where the fit converged or nothing more was gained, 1 where it did not
+or no specimen can be simulated, 2 for a deck or data that cannot be right, and 130 after Ctrl-C,
+which still writes the report where the fit runs in one process."""
 _PETSC_HELP = "PETSc options may follow after --, e.g. neml2fe run plate.i -- -ksp_type cg"
 
 

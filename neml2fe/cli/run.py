@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def run(given: argparse.Namespace, comm: Any) -> int:
             return launch.launch(ranks, _words(given))
     else:
         launch.plain_output()
-    _share_threads(comm)
+    launch.share_threads(comm)
     resume = None
     if given.resume is not None:
         resume = Path(given.resume) if given.resume else directory / f"{driver.name}.checkpoint"
@@ -70,14 +69,6 @@ def _words(given: argparse.Namespace) -> list[str]:
         words += ["--resume", given.resume] if given.resume else ["--resume"]
     words += [f"--{flag}" for flag in ("trust", "quiet", "traceback") if getattr(given, flag)]
     return words + (["--", *given.petsc.split()] if given.petsc else [])
-
-
-def _share_threads(comm: Any) -> None:
-    """Divide the cores between the ranks, unless the user decided."""
-    if comm is not None and "OMP_NUM_THREADS" not in os.environ:
-        import torch
-
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // comm.size))
 
 
 def _material(run: Any, directory: Path, quiet: bool) -> None:

@@ -110,7 +110,7 @@ class Equations:
         kept = values[self._removed]
         try:
             self.set_matrix(unbalanced)
-            return self.algebra.solve_linear(rhs, rtol, transposed=transposed)
+            return self.algebra.solve_linear(rhs, rtol, transposed=transposed, reuse=True)
         finally:
             values[self._removed] = kept
 

@@ -12,6 +12,7 @@ import torch
 from gradients_box import (
     EP,
     LAWS,
+    SIZES,
     assert_right,
     assert_transposed,
     deck_model,
@@ -90,12 +91,16 @@ def neo_hookean(factor: float = 1.0) -> Material:
     return Material(parametrised(law), backend="kernel")
 
 
+def known(field: str) -> str:
+    """A block that makes a variable known to the rest of a deck."""
+    return f"[Bodies]\n[all]\nmaterial = 'law'\nfield_names = '{field}'\n[]\n[]"
+
+
 @cache
 def fed() -> Material:
     """Plasticity whose yield stress `sy` is a field."""
     body = LAWS["voce"].replace("yield_stress = 200", "yield_stress = 'sy'")
-    known = "[Bodies]\n[all]\nmaterial = 'steel'\nfield_names = 'sy'\n[]\n[]"
-    return Material(parametrised(deck_model(body, known)), backend="kernel")
+    return Material(parametrised(deck_model(body, known("sy"))), backend="kernel")
 
 
 @setting
@@ -273,8 +278,8 @@ INTERFACE = """
     type                = BilinearTraction
     normal_penetration  = normal_penetration
     penalty_stiffness   = 1e5
-    critical_separation = 0.001
-    full_separation     = {full}
+    critical_separation = onset
+    full_separation     = 0.02
   []
 """
 
@@ -284,12 +289,12 @@ def cohesive() -> Setting:
     model = deck_model(
         "type = ComposedModel\n models = 'parts contact effective bilinear'\n"
         "additional_outputs = 'traction damage'",
-        f"[Models]\n{INTERFACE.format(full=0.02)}\n[]",
+        f"[Models]\n{INTERFACE}\n[]\n{known('onset')}",
     )
     glue = Material(parametrised(model), backend="kernel")
     mesh = split_regions(halves(PLATE), "low", "high", "glue")
     conditions = [
-        CohesiveInterface("glue", glue),
+        CohesiveInterface("glue", glue, fields={"onset": param(0.001)}),
         *[Dirichlet("bottom", c) for c in "xy"],
         Dirichlet("top", "y", PiecewiseLinear([0.0, 0.5, 1.0], param([0.0, 0.006, 0.003]))),
         Dirichlet("top", "x", lambda t: 0.002 * path(t)),
@@ -313,7 +318,8 @@ def one_material_in_two_bodies() -> Setting:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_gradients_are_those_of_differences(name: str) -> None:
-    assert_right(*SETTINGS[name]())
+    curved = ("per_element", "rotated")  # as points yield, or by terms of higher order
+    assert_right(*SETTINGS[name](), sizes=(1e-4, 1e-5) if name in curved else SIZES)
 
 
 @pytest.mark.parametrize("name", SETTINGS)

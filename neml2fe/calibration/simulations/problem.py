@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -16,7 +17,7 @@ from neml2fe.calibration.simulations.measurements import (
     Values,
     check_noise,
 )
-from neml2fe.errors import InputError
+from neml2fe.errors import InputError, suggest
 from neml2fe.fem.adjoint.checkpoints import Checkpoints
 from neml2fe.fem.adjoint.inputs import tensors_of_problem
 from neml2fe.fem.adjoint.solve import Solution, solve
@@ -31,7 +32,9 @@ class SimulationProblem:
     """One test: measured data against a simulation of the test.
 
     `parameters` name tensors of the simulation (`tensors_of_problem`): parameters of its materials,
-    fields such as a parameter of every element, loads. Each simulation begins at the start of
+    fields such as a parameter of every element, loads. Of a name with dots parts may be left out as
+    long as one tensor has all the others: `yield_surface.sy` for `update.flow.yield_surface.sy`,
+    which is also what `CalibrationProblem` calls it. Each simulation begins at the start of
     `problem`, whose tensors are those of the caller again afterwards. Steps end at the times of the
     measurements. Gradients are adjoint, Jacobians are by forward sensitivities of the same run.
 
@@ -56,8 +59,13 @@ class SimulationProblem:
         self.simulation, self.stepping = problem, stepping
         self.measurements, self._checkpoints = dict(measurements), checkpoints
         self.tensors = tensors_of_problem(problem)
-        self.parameters = ParameterSet.of(self.tensors, parameters)
-        self._fitted = [self.tensors[p.name] for p in parameters]
+        self._names = {p.name: _full_name(p.name, self.tensors) for p in parameters}
+        for full, count in Counter(self._names.values()).items():
+            if count > 1:
+                raise InputError(f"parameter '{full}' is to be fitted twice")
+        fitted = {short: self.tensors[full] for short, full in self._names.items()}
+        self.parameters = ParameterSet.of(fitted, parameters)
+        self._fitted = list(fitted.values())
         self._tolerance = 1e-9 * (stepping.end - problem.start_time)
         self._simulated = self._ends_of_steps()
         self._observe = {
@@ -168,10 +176,9 @@ class SimulationProblem:
         """Changes of the tensors with each component of x."""
         for row in torch.diag(self.parameters.slopes(x)):
             parts = row.split([t.numel() for t in self._fitted])
-            names = self.parameters.tensor_names
             yield {
                 n: part.to(t).reshape(t.shape)
-                for n, part, t in zip(names, parts, self._fitted, strict=True)
+                for n, part, t in zip(self._names.values(), parts, self._fitted, strict=True)
             }
 
     def _change(self, values: Values, rates: Values) -> Tensor:
@@ -192,3 +199,21 @@ class SimulationProblem:
             found = torch.autograd.grad(loss, self._fitted)
         natural = torch.cat([g.detach().cpu().double().reshape(-1) for g in found])
         return loss.detach(), natural * self.parameters.slopes(x.detach())
+
+
+def _full_name(name: str, tensors: Mapping[str, Tensor]) -> str:
+    """The name among `tensors` that has the parts of `name`, in this order, the last one last."""
+    if name in tensors:
+        return name
+    *parts, last = name.split(".")
+    found = []
+    for full in tensors:
+        *before, end = full.split(".")
+        rest = iter(before)
+        if end == last and all(part in rest for part in parts):
+            found.append(full)
+    if not found:
+        raise InputError(f"the simulation has no tensor '{name}'{suggest(name, tensors)}")
+    if len(found) > 1:
+        raise InputError(f"'{name}' may be any of {', '.join(found)}: say more of its name")
+    return found[0]

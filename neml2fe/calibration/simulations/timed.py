@@ -62,6 +62,10 @@ class TimedProblem(JointProblem):
         """`what` of every member at its part of x, on every rank. Collective."""
         return self._shared(what, x)
 
+    def pace(self) -> float:
+        """Seconds of a simulation of all tests, its derivatives included."""
+        return self.seconds / max(self.simulations, 1)
+
     def close(self) -> None:
         """Give back what solvers of simulations hold. Collective."""
         for member in self.members.values():

@@ -29,7 +29,7 @@ from neml2fe.fem.observations import Instant
 
 Array = NDArray[np.float64]
 
-RTOL = 1e-11
+RTOL = 1e-10
 """Relative residual of the linear solves for derivatives."""
 
 

@@ -34,7 +34,8 @@ NO_TRANSPOSE = "the preconditioner cannot be transposed"
 TOO_LOOSE = "it stopped before the residual was small enough"
 SLACK = 2.0
 """A residual may exceed the tolerance by this factor, for what recurrences lose by round-off."""
-ROUND_OFF = 1e-15
+SHARPER = 3
+"""Repetitions to a smaller tolerance of a solve whose residual is too large."""
 DIRECT_RTOL = 1e-6
 """Relative residual that direct methods always reach, but where the matrix is not what it was
 promised to be: symmetric."""
@@ -79,7 +80,7 @@ class PetscLinear(PetscSetUp):
     ) -> LinearResult:
         """Solve, again where another set-up may succeed. `strict`: only a small residual is
         success, whatever norm an iterative method watches."""
-        aim, size = rtol, self._algebra.norm(rhs)
+        aim, size, sharpened = rtol, self._algebra.norm(rhs), 0
         while True:
             result = self._attempt_linear(mat, rhs, aim, transposed)
             reachable = max(rtol, DIRECT_RTOL) if self.direct else rtol
@@ -89,10 +90,11 @@ class PetscLinear(PetscSetUp):
                 return result
             if result.converged:
                 result = replace(result, converged=False, reason=f"{FAILED}: {TOO_LOOSE}")
-                aim /= SLACK * excess
-                if aim > ROUND_OFF and not self.direct:
+                aim, sharpened = aim / (SLACK * excess), sharpened + 1
+                if sharpened <= SHARPER and not self.direct:
                     self.statistics.retries += 1
                     continue
+                self._policy.action = SetUp.REBUILD  # the like of this set-up would do no better
             if not self._remedy(result.reason):
                 return result
             aim = rtol
