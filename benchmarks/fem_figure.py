@@ -1,6 +1,6 @@
 """Draws results of `fem.py`: time against size, ours and the peers', a panel for each case.
 
-python benchmarks/fem_figure.py FIGURE.png RESULTS.json
+python benchmarks/fem_figure.py FIGURE.png RESULTS.json [MORE.json ...]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from fem_table import NAMES, seconds
+from matplotlib.ticker import LogFormatter
 
 COLOURS = {"ours": "#2a6f97", "torch-fem": "#c9a227", "calculix": "#b0562a"}
 TITLES = {
@@ -22,8 +23,8 @@ TITLES = {
 
 
 def main() -> None:
-    figure, results = map(Path, sys.argv[1:])
-    cases = json.loads(results.read_text())["cases"]
+    figure, *results = map(Path, sys.argv[1:])
+    cases = {n: c for r in results for n, c in json.loads(r.read_text())["cases"].items()}
     shown = [name for name in TITLES if name in cases]
     fig, panels = plt.subplots(
         1, len(shown), figsize=(3.4 * len(shown), 4.0), layout="constrained", squeeze=False
@@ -43,6 +44,12 @@ def main() -> None:
                 ms=4,
             )
         axes.set(xscale="log", yscale="log", xlabel="dofs", title=TITLES[name])
+        sizes = sorted({run["dofs"] for run in runs})
+        axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+        axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.4)))
+        axes.tick_params(labelsize=8, which="both")
         axes.title.set_fontsize(10)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3, which="both")

@@ -34,7 +34,7 @@ NEEDS_MPI = [
 ]
 
 
-def script_on_ranks(ranks: int, script: Path, *words: object, timeout: float = 200) -> str:
+def script_on_ranks(ranks: int, script: Path, *words: object, timeout: float = 270) -> str:
     """What a Python script prints on so many ranks; it must end well. Starting Python and torch
     takes longer than a small problem: one start should do all that there is on so many ranks."""
     done = subprocess.run(

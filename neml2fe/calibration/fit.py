@@ -17,6 +17,7 @@ from neml2fe.calibration.gradient import first_order, lbfgs, torch_optimisers
 from neml2fe.calibration.interface import Monitor, Outcome, Problem, Stopping
 from neml2fe.calibration.least_squares import least_squares
 from neml2fe.calibration.multistart import agreement, starting_points
+from neml2fe.calibration.tao import tao
 from neml2fe.calibration.uncertainty import Uncertainty, uncertainty
 from neml2fe.errors import ConvergenceError, InputError, suggest
 
@@ -61,7 +62,7 @@ class FitResult:
 
 def optimisers() -> list[str]:
     """Names that `fit` takes."""
-    return ["least_squares", "lbfgs", *torch_optimisers()]
+    return ["least_squares", "lbfgs", "tao", *torch_optimisers()]
 
 
 def fit(
@@ -84,7 +85,8 @@ def fit(
 
     Args:
         optimiser: `least_squares` (bounded Levenberg-Marquardt on exact Jacobians), `lbfgs`
-            (L-BFGS-B), or a class of `torch.optim` in any case, such as `adam`.
+            (L-BFGS-B), `tao` (bounded quasi-Newton of PETSc, where petsc4py is installed), or a
+            class of `torch.optim` in any case, such as `adam`.
         starts: The first begins at `problem.parameters.x0`, others at Sobol points of the box.
         max_iterations, rel_improvement, patience, gradient_tolerance: as in `Stopping`, for
             each start. Iterations before a resume do not count.
@@ -174,7 +176,7 @@ def _search(optimiser: str, options: dict[str, Any]) -> Search:
         )
     if options:
         raise InputError(f"the optimiser {name} has no option {', '.join(sorted(options))}")
-    return lbfgs if name == "lbfgs" else least_squares
+    return {"least_squares": least_squares, "lbfgs": lbfgs, "tao": tao}[name]
 
 
 def _fields(end: Outcome) -> tuple[Tensor, float, bool, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
 from neml2fe.calibration.interface import (
@@ -74,13 +75,21 @@ def first_order(
     return monitor.outcome(False, stop)
 
 
-def lbfgs(problem: Problem, x: Tensor, monitor: Monitor, stopping: Stopping) -> Outcome:
+def lbfgs(
+    problem: Problem,
+    x: Tensor,
+    monitor: Monitor,
+    stopping: Stopping,
+    method: str | Callable[..., OptimizeResult] = "L-BFGS-B",
+) -> Outcome:
     """L-BFGS-B from `x` `(P,)` (Byrd, Lu, Nocedal and Zhu 1995; Moré-Thuente line search).
 
     At a trial point that cannot be simulated the line search is told of a loss that rises to
     there as steeply as it falls at the start of the step, so that it comes back to a finite,
     shorter step: its interpolation cannot use infinity. Raises ConvergenceError where the first
     point fails, or 10 trial points in a row.
+
+    `method`: another one of `scipy.optimize.minimize` with bounds and gradients.
     """
     base, failures, stop = x.detach().clone(), 0, ""
     here = _at_start(problem, base)
@@ -117,7 +126,7 @@ def lbfgs(problem: Problem, x: Tensor, monitor: Monitor, stopping: Stopping) -> 
             evaluate,
             x.detach().numpy(),
             jac=True,
-            method="L-BFGS-B",
+            method=method,
             bounds=[(0.0, 1.0)] * len(x),
             callback=accepted,
             options={"maxiter": many, "maxfun": 20 * many, "ftol": 0.0, "gtol": 0.0},

@@ -59,9 +59,11 @@ class SimulationTest:
         """
         problem = self.driver.make_problem(comm, options)
         try:
-            known = list(tensors_of_problem(problem))
+            front = self._front()
+            known = [front + name for name in tensors_of_problem(problem)]
             with located(self.block):
                 own = resolved(parameters, known)
+            own = {name: full.removeprefix(front) for name, full in own.items()}
             with self.driver.placed(), located(self.block):
                 found = SimulationProblem(
                     problem,
@@ -74,6 +76,17 @@ class SimulationTest:
         except BaseException:
             problem.close()
             raise
+
+    def _front(self) -> str:
+        """The name of the model, where there is one only: decks write it before a parameter of a
+        model that is no composition."""
+        materials: list[Any] = [body.material for body in self.driver.bodies]
+        if len({id(material) for material in materials}) > 1:
+            return ""
+        material = materials[0]
+        while not hasattr(material, "model"):
+            material = material.material
+        return f"{material.model.label}."
 
 
 @dataclass(frozen=True)

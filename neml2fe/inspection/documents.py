@@ -5,7 +5,7 @@ Models and crystals say it themselves, in their declared fields.
 
 from __future__ import annotations
 
-from neml2fe.inspection import finite_element_documents
+from neml2fe.inspection import finite_element_documents, measurement_documents
 from neml2fe.types import TENSOR_TYPES
 
 TYPES: dict[str, str] = {
@@ -20,6 +20,7 @@ TYPES: dict[str, str] = {
     "EquationSystems/NonlinearSystem": "The residuals of a model as equations for some of its "
     "inputs, $r(u; g) = 0$.",
     **finite_element_documents.TYPES,
+    **measurement_documents.TYPES,
     "Drivers/TransientDriver": "Evaluates a model at every prescribed time, for a batch of "
     "specimens. Old values come from the step before.",
     "Drivers/MixedControlDriver": "Finds the strains that give prescribed strains and stresses, "
@@ -97,6 +98,7 @@ FIELDS: dict[str, _Entry] = {
     "Drivers/*/time_steps": ("list of int", "all", "Steps to compare"),
     "Drivers/Verification/*_names": ("list of name", "", "output.NAME or input.NAME"),
     "Drivers/Verification/*_values": ("list of TYPE", "", "Expected values, by step"),
+    **measurement_documents.FIELDS,
     **finite_element_documents.FIELDS,
     "Specimens/*/file": ("path", None, "The file, beside the deck"),
     "Specimens/*/index": ("path", None, "The index, beside the deck"),
@@ -204,4 +206,9 @@ FIELDS: dict[str, _Entry] = {
     "Calibrations/*/patience": ("int", "20", "Iterations without one that end a start"),
     "Calibrations/*/gradient_tolerance": ("float", "1e-08", "What counts as a zero gradient"),
     "Calibrations/*/level": ("float", "0.95", "Of the confidence intervals"),
+}
+FIELDS |= {
+    path.replace("Calibrations/*", "Tests/SpecimenTest"): entry
+    for path, entry in FIELDS.items()
+    if path.startswith("Calibrations/*")
 }

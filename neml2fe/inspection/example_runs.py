@@ -59,7 +59,70 @@ _PARAMETER = """[Parameters]
 []
 """
 
+_CAMERA = """[Measurements]
+  [camera]
+    type = FullField
+    file = camera.csv
+    columns = 'x; y; u; v'
+    time_column = image
+    noise = 0.001
+  []
+[]
+"""
+_RUN_OF_A_PLATE = f"""{_MATERIAL}[Meshes]
+  [plate]
+    type = Rectangle
+    divisions = '8 4'
+    lengths = '2 1'
+    cell_type = quad
+  []
+[]
+[Drivers]
+  [pull]
+    type = FiniteElementDriver
+    end_time = 2
+    dt = 1
+  []
+[]
+"""
+_TEST = f"""{_CAMERA}[Tests]
+  [plate]
+    type = SimulationTest
+    driver = pull
+    measurements = camera
+  []
+[]
+"""
+_BAR = f"""{ELASTICITY}{_SPECIMEN}[Tests]
+  [bar]
+    type = SpecimenTest
+    model = elasticity
+    strain = strain
+    sigma = 5
+  []
+[]
+"""
+
 RUNS: dict[str, str] = {
+    "Measurements/FullField": _CAMERA,
+    "Functions/MeasuredDisplacement": f"""{_CAMERA}[Functions]
+  [edge]
+    type = MeasuredDisplacement
+    measurement = camera
+    component = x
+    box = '1.9 0; 2 1'
+  []
+[]
+""",
+    "Tests/SimulationTest": _RUN_OF_A_PLATE + _TEST,
+    "Tests/SpecimenTest": _BAR,
+    "Calibrations/SimulationCalibration": f"""{_BAR}{_PARAMETER}[Calibrations]
+  [fit]
+    type = SimulationCalibration
+    tests = bar
+  []
+[]
+""",
     "Specimens/CSVSpecimen": _SPECIMEN,
     "Specimens/CSVSpecimenList": """
 [Specimens]

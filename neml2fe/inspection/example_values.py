@@ -139,5 +139,13 @@ VALUES: dict[str, dict[str, str]] = {
     "ControlDisplacement": {"body": "punch", "component": "y", "value": "-0.1"},
     "ControlForce": {"body": "punch", "component": "rz", "value": "50"},
     "PeriodicCell": {"strain_names": "xx", "strain_values": "0.01"},
+    "Load": {
+        **{"file": "tension.csv", "time_column": "Time [s]", "value_column": "Stress [MPa]"},
+        "reaction": "pull",
+    },
+    "Gauge": {
+        **{"file": "tension.csv", "time_column": "Time [s]", "value_column": "Strain [%]"},
+        "points": "0.5 0.5; 1.5 0.5",
+    },
     "Probe": {"variable": "displacement_y", "on": "top"},
 }

@@ -164,7 +164,7 @@ _SECTIONS = {
     "Finite elements": (
         *("Meshes", "Functions", "Materials", "Bodies", "Fields", "BoundaryConditions", "Probes"),
     ),
-    "Calibration": ("Specimens", "Parameters", "Calibrations"),
+    "Calibration": ("Specimens", "Measurements", "Tests", "Parameters", "Calibrations"),
 }
 
 

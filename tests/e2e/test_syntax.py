@@ -62,6 +62,8 @@ def test_every_example_builds(
     (tmp_path / "tension.csv").write_text("\n".join(table) + "\n")
     (tmp_path / "tests.csv").write_text("name,file,Temperature [degC]\nhot,tension.csv,700\n")
     (tmp_path / "temperature.csv").write_text("x,y,T\n0,0,300\n1,0,400\n")
+    images = [f"{x},{y},{1e-3 * k * x},0,{k}" for k in (1, 2) for x in (0, 1, 2) for y in (0, 1)]
+    (tmp_path / "camera.csv").write_text("\n".join(["x,y,u,v,image", *images]) + "\n")
     points = np.eye(3)
     heat = meshio.Mesh(points, [("triangle", [[0, 1, 2]])], {"temperature": points[:, 0]})
     heat.write(tmp_path / "heat.vtu")

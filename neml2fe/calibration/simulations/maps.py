@@ -37,9 +37,9 @@ def plot_maps(
     """Draw k images, one a row: `measured` and `fitted` `(k, m)` of `label` at `points` `(m, 2)`,
     with one colour bar for both, and their difference with its own. NaN is left out."""
     span = np.maximum(np.ptp(points, axis=0), 1e-300)
-    width = 0.26 * WIDTH
-    height = float(np.clip(width * span[1] / span[0], 0.35 * width, 2.2 * width))
-    with figure(path, (WIDTH, 0.45 + len(measured) * (height + 0.55))) as page:
+    width = 0.21 * WIDTH
+    height = float(np.clip(width * span[1] / span[0], 0.5 * width, 3.0 * width))
+    with figure(path, (WIDTH, 0.45 + len(measured) * (height + 0.45))) as page:
         grid = page.subplots(len(measured), 3, sharex=True, sharey=True, squeeze=False)
         for row, real, found, title in zip(grid, measured, fitted, titles, strict=True):
             there = np.isfinite(real) & np.isfinite(found)
@@ -60,6 +60,7 @@ def plot_maps(
             axes.set_xlabel(axes_labels[0])
         for axes in grid.ravel():
             axes.set_aspect("equal")
+            axes.margins(0.06)
             axes.grid(False)
             axes.locator_params(nbins=4)
             axes.tick_params(labelsize="x-small")
@@ -110,6 +111,7 @@ def _bar(page: Any, image: Any, axes: list[Any], label: str) -> None:
     bar.formatter.set_powerlimits((-3, 4))
     bar.ax.tick_params(labelsize="x-small")
     bar.ax.yaxis.label.set_size("small")
+    bar.ax.yaxis.get_offset_text().set_size("x-small")
     bar.update_ticks()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from neml2fe.calibration.fullfield import FullField
+from neml2fe.calibration.fullfield import Correlation, FullField
 from neml2fe.errors import InputError
 from neml2fe.fem.conditions.conditions import COMPONENTS, Dirichlet
 from neml2fe.fem.conditions.functions import SpaceFunction, on_lines
@@ -69,10 +69,10 @@ class NodalMotion:
 
     @classmethod
     def fitted(
-        cls, mesh: Mesh, field: FullField, *, smoothing: float = 0.0, start_time: float = 0.0
+        cls, mesh: Mesh, data: FullField, *, smoothing: float = 0.0, start_time: float = 0.0
     ) -> NodalMotion:
         """The nodal values whose interpolation by the mesh's shape functions is nearest to the
-        data of each image, in units of their noise (least squares), from zero at `start_time`.
+        `data` of each image, in units of their noise (least squares), from zero at `start_time`.
 
         `smoothing`, a length, is the noise of a displacement over the change of the displacement
         gradient that is to be expected within an element and from one to the next: the larger it
@@ -80,16 +80,16 @@ class NodalMotion:
 
         Raises `InputError` for points outside of the mesh and nodes that the data do not determine.
         """
-        fit = _Fit(mesh, field, smoothing)
-        first = [[start_time]] if field.times[0] > start_time else []
-        u = np.zeros((len(first) + len(field.times), mesh.n_nodes, mesh.dim))
+        fit = _Fit(mesh, data, smoothing)
+        first = [[start_time]] if data.times[0] > start_time else []
+        u = np.zeros((len(first) + len(data.times), mesh.n_nodes, mesh.dim))
         u[len(first) :] = fit.nodal()
 
         def deviations(weights: Array) -> Array:
             return fit.deviations(weights[len(first) :])
 
-        times = np.concatenate([*first, field.times])
-        known = None if field.noise is None else deviations
+        times = np.concatenate([*first, data.times])
+        known = None if data.noise is None else deviations
         return cls(mesh, times, torch.from_numpy(u), known)
 
     def conditions(self) -> list[Dirichlet]:
@@ -126,27 +126,27 @@ class NodalMotion:
             return nodes
         return self._last[1]
 
-    _tree: cKDTree = None
-    _last: tuple[bytes, Tensor] | None = None
+    _tree: cKDTree = field(init=False, repr=False)
+    _last: tuple[bytes, Tensor] | None = field(init=False, repr=False, default=None)
 
 
 class _Fit:
     """Least squares for the nodal values of each image and component."""
 
-    def __init__(self, mesh: Mesh, field: FullField, smoothing: float) -> None:
+    def __init__(self, mesh: Mesh, data: FullField, smoothing: float) -> None:
         dim = mesh.dim
-        if field.points.shape[1] != dim or field.displacements.shape[2] < dim:
+        if data.points.shape[1] != dim or data.displacements.shape[2] < dim:
             raise InputError(
-                f"points in {field.points.shape[1]}-D for a mesh in {dim}-D (`in_plane` leaves out "
+                f"points in {data.points.shape[1]}-D for a mesh in {dim}-D (`in_plane` leaves out "
                 "the displacement across it)"
             )
         if not 0.0 <= smoothing < np.inf:
             raise InputError(f"the smoothing is a length of at least 0, got {smoothing:g}")
-        self._field, self._mesh = field, mesh
+        self._data, self._mesh = data, mesh
         local = distribute(mesh)
-        found = locate_all(local, local.cells, field.points)
+        found = locate_all(local, local.cells, data.points)
         if not found.found.all():
-            outside = field.points[~found.found]
+            outside = data.points[~found.found]
             number, distance = farthest(local, local.cells, outside)
             place = ", ".join(f"{c:g}" for c in outside[number])
             raise InputError(
@@ -163,9 +163,9 @@ class _Fit:
             changes = gradient_changes(mesh)
             self._penalty = smoothing**2 * (changes.T @ changes)
         self._solvers: dict[bytes, sparse.linalg.SuperLU] = {}
-        u = field.displacements[..., :dim]
+        u = data.displacements[..., :dim]
         self._u, self._valid = u, np.isfinite(u)
-        noise = 1.0 if field.noise is None else np.asarray(field.noise)[..., :dim]
+        noise = 1.0 if data.noise is None else np.asarray(data.noise)[..., :dim]
         self._noise = np.broadcast_to(noise, u.shape)
         mean = float(np.sqrt(np.mean(np.square(self._noise[self._valid]))))
         self._share = self._noise / mean
@@ -184,11 +184,7 @@ class _Fit:
     def deviations(self, weights: Array) -> Array:
         """See `NodalMotion.deviations`: the transpose of the fit, times the noise."""
         T, _, dim = self._u.shape
-        correlation = self._field.correlation
-        if correlation is not None and not isinstance(correlation, np.ndarray):
-            if hasattr(correlation, "matrix"):
-                correlation = correlation.matrix(self._field.points)
-            correlation = correlation.toarray() if sparse.issparse(correlation) else correlation
+        correlation = _dense(self._data)
         parts = []
         for n in range(T):
             for c in range(dim):
@@ -229,11 +225,21 @@ class _Fit:
         raise InputError(f"{of}; take a coarser mesh, or smoothing")
 
 
+def _dense(data: FullField) -> Array | None:
+    """The correlation matrix of the noise at the points, `(m, m)`; None where it is independent."""
+    matrix = data.correlation
+    if isinstance(matrix, Correlation):
+        matrix = matrix.matrix(data.points)
+    return np.asarray(matrix.toarray()) if sparse.issparse(matrix) else matrix  # type: ignore[union-attr]
+
+
 def gradient_changes(mesh: Mesh) -> sparse.csr_matrix:
     """Rows that give, from values `(n_nodes,)` at the nodes, the changes of their gradient: from
     the mean of each element to the root mean square within it, and from the mean of one element to
     that of each neighbour. All are zero where values are linear in the coordinates."""
-    dim, within, means = mesh.dim, [], []
+    dim = mesh.dim
+    within: list[sparse.csr_matrix] = []
+    means: list[sparse.csr_matrix] = []
     for cell_type, connectivity in mesh.cells:
         element = reference_element(cell_type)
         xi, w = element.quadrature(max(2, 2 * element.degree))

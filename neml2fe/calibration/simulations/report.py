@@ -177,7 +177,7 @@ def _simulated(
         for label, (misfit, real) in misfit_of(name, measurement, values).items():
             share = f"{100.0 * misfit / real:.3g} %" if real > 0.0 else "-"
             rows.append([label, f"{misfit:.4g}", share, f"{size:.4g}" if known else "-"])
-    header = ("measurement", "rms fitted - measured", "of rms measured", "rms in sigmas")
+    header = ("measurement", "rms fitted - measured", "of rms measured", "rms of all in sigmas")
     blocks: Blocks = [Table(header, rows)]
     if not figures:
         return blocks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,20 +52,24 @@ class Renamed:
 
 
 class TimedProblem(JointProblem):
-    """A `JointProblem` that counts `simulations`, each of all tests, and the `seconds` of these
-    and of their derivatives."""
+    """A `JointProblem` that counts `simulations`, each of all tests, and times them."""
 
     def __init__(self, members: Mapping[str, Problem | None], comm: Any = None) -> None:
-        self.simulations, self.seconds = 0, 0.0
+        self._seconds: list[float] = []
         super().__init__(members, comm)
 
     def of_each(self, what: Callable[[Any, Tensor], T], x: Tensor) -> dict[str, T]:
         """`what` of every member at its part of x, on every rank. Collective."""
         return self._shared(what, x)
 
+    @property
+    def simulations(self) -> int:
+        """Those done so far."""
+        return len(self._seconds)
+
     def pace(self) -> float:
-        """Seconds of a simulation of all tests, its derivatives included."""
-        return self.seconds / max(self.simulations, 1)
+        """Seconds of a simulation with its derivatives, the median of all."""
+        return statistics.median(self._seconds) if self._seconds else 0.0
 
     def close(self) -> None:
         """Give back what solvers of simulations hold. Collective."""
@@ -73,26 +78,27 @@ class TimedProblem(JointProblem):
                 member.problem.simulation.close()
 
     def residuals(self, x: Tensor) -> Tensor:
-        with self._clock(1):
+        with self._clock(True):
             return super().residuals(x)
 
     def linearised(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        with self._clock(0):  # as a rule of the simulation before
+        with self._clock(False):  # as a rule of the simulation before
             return super().linearised(x)
 
     def gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        with self._clock(1):
+        with self._clock(True):
             return super().gradient(x)
 
     def value(self, x: Tensor) -> Tensor:
-        with self._clock(1):
+        with self._clock(True):
             return super().value(x)
 
     @contextmanager
-    def _clock(self, simulations: int) -> Iterator[None]:
+    def _clock(self, simulates: bool) -> Iterator[None]:
         started = time.perf_counter()
         try:
             yield
         finally:
-            self.simulations += simulations
-            self.seconds += time.perf_counter() - started
+            if simulates or not self._seconds:
+                self._seconds.append(0.0)
+            self._seconds[-1] += time.perf_counter() - started

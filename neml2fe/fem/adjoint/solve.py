@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from neml2fe.errors import ConvergenceError, Error, InputError, suggest
 from neml2fe.fem.adjoint.checkpoints import Checkpoints
@@ -254,7 +253,11 @@ class _Solve(torch.autograd.Function):
         return values
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *bars: Tensor | None) -> Any:
+        if torch.is_grad_enabled():
+            raise Error(
+                "a run has first derivatives only: ask for its gradient without create_graph; "
+                "`Solution.sensitivities` gives Gauss-Newton products"
+            )
         _ = ctx.saved_tensors  # torch's error where one was changed in place since
         return None, *ctx.run.gradient(bars)
