@@ -61,7 +61,7 @@ class Case:
 
 CASES = {
     "plate": Case((100, 50), (8, 4)),
-    "cube": Case((17, 17, 17), (4, 4, 4)),
+    "cube": Case((13, 13, 13), (4, 4, 4), steps=10),
 }
 
 

@@ -3,6 +3,7 @@ beside pytest's own cache, not in the user's."""
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -15,6 +16,11 @@ import neml2fe.kernels.backend  # noqa: F401
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
     os.environ.setdefault("NEML2FE_CACHE", str(config.rootpath / ".pytest_cache" / "neml2fe"))
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: to search them for garbage again and again is slow."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -93,7 +93,7 @@ def moved(points: Array, u: Array, chance: np.random.Generator) -> Array:
 
 
 def write_image(path: Path, points: Array, u: Array, found: NDArray[np.bool_]) -> None:
-    """One row for each subset: x, y, u, v and the correlation, which falls with the noise."""
+    """One row for each subset: x, y, u, v and whether it was found (correlation 1 or 0)."""
     rows = ["x [mm],y [mm],u [mm],v [mm],correlation"]
     for (x, y), (a, b), there in zip(points, u, found, strict=True):
         rows.append(f"{x:.2f},{y:.2f}," + (f"{a:.5f},{b:.5f},1" if there else ",,0"))

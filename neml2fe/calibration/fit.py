@@ -109,6 +109,7 @@ def fit(
         raise InputError("resume needs the record to go on from")
     stopping = Stopping(max_iterations, rel_improvement, patience, gradient_tolerance)
     search = _search(optimiser, options)
+    _ = level is None or problem.noise_is_known  # some refuse: better before the search than after
     parameters = problem.parameters
     x0, began = parameters.x0, time.monotonic()
     earlier: list[Iteration] = []

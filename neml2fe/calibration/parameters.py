@@ -251,6 +251,15 @@ class ParameterSet:
         return cls(list(found.values()))
 
     @property
+    def initial(self) -> dict[str, Tensor]:
+        """The initial values as they were given, full tensors by name: `as_parameters(x0)` without
+        the round-off of the scales."""
+        return {
+            entry.parameter.name: entry.initial.reshape(entry.shape).to(entry.device, entry.dtype)
+            for entry in self._entries
+        }
+
+    @property
     def tensor_names(self) -> list[str]:
         """Names of the tensors that are fitted, one for all entries of a table."""
         return [entry.parameter.name for entry in self._entries]

@@ -48,10 +48,18 @@ def _minimise(
         gradient.setArray(jac(x))
         return value
 
+    last = x0
+
     def test(solver: Any) -> Any:
+        nonlocal last
+        if solver.getIterationNumber() == 0:
+            return PETSc.TAO.Reason.CONTINUE_ITERATING
+        here = solver.getSolution().getArray(readonly=True).copy()
+        if np.array_equal(here, last):  # else it would try the same line search again
+            return PETSc.TAO.Reason.DIVERGED_LS_FAILURE
+        last = here
         try:
-            if solver.getIterationNumber() > 0:
-                callback(solver.getSolution().getArray(readonly=True).copy())
+            callback(here)
         except StopIteration:
             return PETSc.TAO.Reason.CONVERGED_USER
         return PETSc.TAO.Reason.CONTINUE_ITERATING

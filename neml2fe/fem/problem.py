@@ -38,6 +38,7 @@ from neml2fe.fem.terms.term import Term
 from neml2fe.material import PointMaterial, State
 
 if TYPE_CHECKING:
+    from neml2fe.fem.adjoint.checkpoints import Checkpoints
     from neml2fe.fem.adjoint.solve import Solution
     from neml2fe.fem.adjoint.taylor import TaylorTest
     from neml2fe.fem.observations import BoundObservation, Observation
@@ -369,12 +370,25 @@ class Problem:
         stepping: TimeStepping | Sequence[float],
         observe: Mapping[str, Observation | BoundObservation],
         times: Sequence[float] = (),
-        **options: Any,
+        *,
+        parameters: Mapping[str, torch.Tensor] | None = None,
+        checkpoints: Checkpoints | None = None,
+        record: bool | None = None,
+        quiet: bool = True,
     ) -> Solution:
         """A run from the start as one node of torch's graph: see `neml2fe.fem.adjoint.solve`."""
         from neml2fe.fem.adjoint.solve import solve  # which needs `Problem`
 
-        return solve(self, stepping, observe, times, **options)
+        return solve(
+            self, stepping, observe, times,
+            parameters=parameters, checkpoints=checkpoints, record=record, quiet=quiet,
+        )  # fmt: skip
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What results can be differentiated by, by name: see `fem.adjoint.inputs`."""
+        from neml2fe.fem.adjoint.inputs import tensors_of_problem
+
+        return tensors_of_problem(self)
 
     def taylor_test(
         self,
@@ -382,12 +396,19 @@ class Problem:
         observe: Mapping[str, Observation | BoundObservation],
         loss: Callable[[Solution], torch.Tensor],
         times: Sequence[float] = (),
-        **options: Any,
+        *,
+        names: Sequence[str] | None = None,
+        sizes: Sequence[float] | None = None,
+        checkpoints: Checkpoints | None = None,
+        seed: int = 0,
     ) -> TaylorTest:
         """Check the gradient of a loss: see `neml2fe.fem.adjoint.taylor.taylor_test`."""
-        from neml2fe.fem.adjoint.taylor import taylor_test
+        from neml2fe.fem.adjoint.taylor import SIZES, taylor_test
 
-        return taylor_test(self, stepping, observe, loss, times, **options)
+        return taylor_test(
+            self, stepping, observe, loss, times,
+            names=names, sizes=sizes or SIZES, checkpoints=checkpoints, seed=seed,
+        )  # fmt: skip
 
     # --- results -----------------------------------------------------------------------
     def load_row(self) -> dict[str, float]:

@@ -10,6 +10,7 @@ from neml2fe.calibration.interface import Problem
 from neml2fe.calibration.parameters import FitParameter
 from neml2fe.calibration.simulations.timed import Renamed, TimedProblem
 from neml2fe.errors import suggest
+from neml2fe.fem.algebra import petsc_available
 from neml2fe.fem.collective import collectively
 from neml2fe.input.calibrationchecks import check_parameters, check_search
 from neml2fe.input.deck import Block
@@ -45,6 +46,7 @@ class SimulationCalibration(Search):
             raise field.error(f"{self.groups} groups need as many ranks at least, there are {size}")
         mine, part = 0, comm
         if self.groups > 1:
+            petsc_available()  # which all ranks must start together
             mine = comm.rank * self.groups // size
             part = comm.Split(mine, comm.rank)
         parameters, options = list(self.fitted.values()), petsc_options or {}

@@ -34,7 +34,7 @@ TRUTH = {E: 2e5, SY: 200.0, R: 120.0, D: 40.0}
 OFF = {E: 1.2, SY: 1.25, R: 0.75, D: 0.8}
 GRID = np.stack(np.meshgrid(*[np.linspace(0.1, 0.9, 4)] * 2, indexing="ij"), -1).reshape(-1, 2)
 PATH = {0.0: 0.0, 0.3: 0.006, 0.8: 0.06, 1.0: 0.055}  # of the pulled side, with a reversal
-STEPPING = TimeStepping(end=1.0, dt=0.3, dt_min=0.15)
+STEPPING = TimeStepping(end=1.0, dt=0.3, dt_min=0.3)
 TIMES = (0.3, 0.6, 0.8, 1.0)  # of all measurements together, so that data come from the same steps
 
 
@@ -82,12 +82,12 @@ def plate(comm: Any = None) -> Problem:
 
 def loaded(comm: Any = None) -> Problem:
     """Uniform tension, which it can carry (in plane strain) where sy + R is above 303."""
-    sides = [
+    sides: list[Condition] = [
         Dirichlet("left", "x"),
         Dirichlet("bottom", "y"),
         Traction("right", [lambda t: 350.0 * t, 0.0]),
     ]
-    return Problem(mesh_of(1, comm), law(), sides, comm=comm)
+    return Problem(mesh_of(2, comm), law(), sides, comm=comm)
 
 
 def observed(problem: Problem, observation: Observation, times: Sequence[float]) -> NDArray:

@@ -86,7 +86,7 @@ def test_a_trial_point_without_equilibrium_is_a_rejected_step(
     problem = SimulationProblem(known.simulation, known.stepping, known.measurements, start)
     with pytest.raises(ConvergenceError, match="no convergence at time"):
         problem.loss(torch.zeros(1, dtype=torch.float64))
-    assert problem.tensors[problem._names[SY]].item() == TRUTH[SY]
+    assert next(iter(problem.fitted.values())).item() == TRUTH[SY]
     result = fit(problem, optimiser, level=None)
     assert failed > 1
     assert result.converged, result.reason
@@ -138,8 +138,8 @@ def test_names_may_be_shortened() -> None:
         )
 
     full = "return_map.rates.yield_surface.sy"
-    assert named("yield_surface.sy")._names == {"yield_surface.sy": full}
-    assert named("sy")._names == {"sy": full}
+    assert list(named("yield_surface.sy").fitted) == [full]
+    assert list(named("sy").fitted) == [full]
     with pytest.raises(InputError, match=r"no tensor 'yield_surface.sz'; did you mean"):
         named("yield_surface.sz")
     with pytest.raises(InputError, match=rf"parameter '{full}' is to be fitted twice"):

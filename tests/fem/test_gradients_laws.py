@@ -129,7 +129,7 @@ SETTINGS = {
 
 OPTIONS = {
     "crystal": {"sizes": (3e-4, 3e-5)},
-    "temperature": {"seed": 1},
+    "temperature": {"sizes": (1e-4, 3e-5), "seed": 1},
     "chaboche": {"sizes": (1e-3, 5e-5)},
 }
 

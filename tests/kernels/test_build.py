@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import errno
 import fcntl
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -14,6 +16,8 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -38,7 +42,7 @@ extern "C" int modes() {
   return found;
 }
 """
-BUILD = "from neml2fe.kernels import build; b = build.host_library({!r}); print(b.cached, b.path)"
+FORK = multiprocessing.get_context("fork")  # saves each process the start of another Python
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +81,19 @@ def twice(library: build.Built) -> float:
     return float(function(21.0))
 
 
-def start(source: str = SOURCE) -> subprocess.Popen[str]:
-    code = BUILD.format(source)
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+def start() -> tuple[BaseProcess, Connection]:
+    """A process that builds the source, and where it says whether it found it and where it is."""
+
+    def run() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        library = build.host_library(SOURCE)
+        end.send((library.cached, library.path))
+
+    said, end = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=run)
+    process.start()
+    end.close()
+    return process, said
 
 
 def test_built_once_then_found(builds: Callable[[], int], cache: Path) -> None:
@@ -101,17 +115,20 @@ def test_built_once_then_found(builds: Callable[[], int], cache: Path) -> None:
 
 def test_found_by_another_process(builds: Callable[[], int]) -> None:
     first = build.host_library(SOURCE)
-    out, _ = start().communicate(timeout=60)
-    assert out.split() == ["True", str(first.path)]
+    code = f"from neml2fe.kernels import build; print(build.host_library({SOURCE!r}))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert found.stdout.strip() == str(dataclasses.replace(first, cached=True))
     assert builds() == 1
 
 
 def test_many_processes_build_once(builds: Callable[[], int]) -> None:
     processes = [start() for _ in range(8)]
-    said = [process.communicate(timeout=60)[0].split() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8
-    assert sorted(cached for cached, _ in said) == ["False"] + ["True"] * 7
-    assert len({path for _, path in said}) == 1
+    found = [said.recv() for _, said in processes]
+    for process, _ in processes:
+        process.join(60)
+    assert [process.exitcode for process, _ in processes] == [0] * 8
+    assert sorted(cached for cached, _ in found) == [False] + [True] * 7
+    assert len({path for _, path in found}) == 1
     assert builds() == 1
 
 
@@ -338,24 +355,23 @@ def test_a_builder_that_ends_early_blocks_nobody(
         '  for word; do case "$word" in *.so) echo half > "$word";; esac; done\n'
         f"  echo $$ > {begun}.pid; mv {begun}.pid {begun}; exec sleep 60\nfi;; esac"
     )
-    interruptible = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    code = interruptible + BUILD.format(SOURCE)
-    first = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    first, _ = start()
     deadline = time.monotonic() + 30
     while not begun.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    waiting = start()
+    waiting, said = start()
     try:
         time.sleep(0.3)
-        assert waiting.poll() is None
-        first.send_signal(end)
-        assert first.wait(timeout=10) != 0
-        out, _ = waiting.communicate(timeout=30)
+        assert waiting.is_alive()
+        os.kill(first.pid, end)
+        first.join(10)
+        assert first.exitcode
+        cached, _ = said.recv()
     finally:
         waiting.kill()
         if end == signal.SIGKILL:  # the compiler outlives it
             os.kill(int(begun.read_text()), signal.SIGKILL)
-    assert out.split()[0] == "False"
+    assert not cached
     library = build.host_library(SOURCE)
     assert library.cached
     assert twice(library) == 42.0

@@ -77,13 +77,13 @@ def test_a_bar_breaks_alike_for_any_number_of_elements(n: int) -> None:
     is the elongation that is not elastic."""
     length = 100.0
     h = f64([length / n])
-    strain = torch.linspace(0.0, 1.0, 2001, dtype=torch.float64)[:, None] * 2.0 * GF / (h * FT)
+    strain = torch.linspace(0.0, 1.0, 201, dtype=torch.float64)[:, None] * 2.0 * GF / (h * FT)
     found = march(concrete("LinearDamage"), uniaxial(strain), h)
     stress = found["stress"][:, 0, 0]
     elongation = float(h) * strain[:, 0].numpy() + (length - float(h)) * stress / E
     opening = elongation - length * stress / E
     cracked = found["damage"][:, 0] > 0.0
-    assert cracked.sum() > 1000
+    assert cracked.sum() > 100
     assert stress[cracked] == pytest.approx(
         np.maximum(FT * (1.0 - opening[cracked] * FT / (2.0 * GF)), 0.0), abs=1e-11
     )

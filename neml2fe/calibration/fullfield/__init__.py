@@ -13,6 +13,7 @@ from neml2fe.calibration.fullfield.readers import from_grid, read_csv, read_nump
 from neml2fe.calibration.fullfield.rigid import RigidMotion, RigidMotionRemoval
 from neml2fe.calibration.fullfield.series import Series, read_series
 from neml2fe.calibration.fullfield.strain import StrainGauge, StrainWindows
+from neml2fe.calibration.fullfield.strain_noise import StrainWhitening
 from neml2fe.calibration.fullfield.writers import PLANE, SPACE, write_csv, write_numpy, write_vtu
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Series",
     "Spherical",
     "StrainGauge",
+    "StrainWhitening",
     "StrainWindows",
     "from_grid",
     "read_csv",

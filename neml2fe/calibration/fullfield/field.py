@@ -138,20 +138,32 @@ class FullField(Images):
     # --- motion and axes --------------------------------------------------------------
     def relative_to(self, image: int = 0) -> FullField:
         """With the image of this index as the undeformed state: points move to where they are in
-        it, its displacements are subtracted from all. Points that it lacks are left out."""
+        it, its displacements are subtracted from all. Points that it lacks are left out.
+
+        The variance of the noise becomes the sum of both images'. What all images then have in
+        common, the noise of the first, is not known to `whitened`: one error of a point counts in
+        each image as if it were another, so that intervals from many images are too narrow. The
+        mean of several images at rest is the better reference."""
         first = self.displacements[image]
         there = np.isfinite(first).all(axis=1)
         moved = self.points + first[:, : self.points.shape[1]]
-        u = self.displacements - first
+        noise = None if self.noise is None else np.asarray(self.noise)
+        if noise is not None:
+            noise = np.hypot(noise, noise[image if len(noise) > 1 else 0])
+            noise = np.where(there[:, None], noise, 1.0)  # of points to be left out
         return replace(
-            self, points=np.where(there[:, None], moved, 0.0), displacements=u
+            self,
+            points=np.where(there[:, None], moved, 0.0),
+            displacements=self.displacements - first,
+            noise=noise,
         ).at_points(there)
 
     def rigid_motion_removal(self, points: ArrayLike | None = None) -> RigidMotionRemoval:
         """The function that takes rigid motion out, for simulated displacements `(T, m, c)` too.
 
         The motion is fitted to the `points` of this mask `(m,)` (None: all) in each image where
-        they are valid. Raises `InputError` where they are too few.
+        they are valid, each weighted by 1 / the mean variance of its components. Raises
+        `InputError` where they are too few.
         """
         used = self.valid.all(axis=2)
         if points is not None:
@@ -159,7 +171,12 @@ class FullField(Images):
             if chosen.dtype != bool or chosen.shape != used.shape[1:]:
                 raise InputError(f"the points of a rigid motion are a mask {used.shape[1:]}")
             used = used & chosen
-        return RigidMotionRemoval(torch.from_numpy(self.positions), torch.from_numpy(used))
+        weights = None
+        if self.noise is not None:
+            variance = np.square(np.asarray(self.noise)).mean(axis=2)
+            share = np.broadcast_to(variance.mean() if variance.size == 1 else variance, used.shape)
+            weights = torch.from_numpy(np.where(used, 1.0 / np.where(used, share, 1.0), 0.0))
+        return RigidMotionRemoval(torch.from_numpy(self.positions), torch.from_numpy(used), weights)
 
     def without_rigid_motion(
         self, points: ArrayLike | None = None

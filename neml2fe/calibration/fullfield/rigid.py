@@ -1,9 +1,10 @@
 r"""Rigid motion of a cloud of points: finite rotation and translation by least squares.
 
-$\min_{R, t} \sum_i |x_i + u_i - R x_i - t|^2$ over proper rotations (Kabsch 1976, Acta Cryst. A32,
-922; Umeyama 1991, IEEE PAMI 13, 376). R is the polar factor of $A = \sum (x + u)(x - \bar x)^T$,
-which is smooth where the singular vectors of A are not: for as many points along x as along y.
-Derivatives are therefore those of the condition that $R^T A$ be symmetric.
+$\min_{R, t} \sum_i w_i |x_i + u_i - R x_i - t|^2$ over proper rotations, with positive weights w
+(Kabsch 1976, Acta Cryst. A32, 922; Umeyama 1991, IEEE PAMI 13, 376). R is the polar factor of
+$A = \sum w (x + u)(x - \bar x)^T$, which is smooth where the singular vectors of A are not: for as
+many points along x as along y. Derivatives are therefore those of the condition that $R^T A$ be
+symmetric.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class RigidMotionRemoval:
     """`(m, c)`: in the reference, with a zero where points on a plane move in space"""
     used: Tensor
     """`(T, m)`, bool: the points to which the motion of an image is fitted"""
+    weights: Tensor | None = None
+    """`(T, m)`: w, positive where used; None: all alike"""
 
     def __post_init__(self) -> None:
         """Raises `InputError` for an image whose used points do not fix a motion."""
@@ -72,12 +75,14 @@ class RigidMotionRemoval:
         """Of displacements `(T, m, c)`, NaN only at points that are not used. Differentiable."""
         x, used = self.points.to(displacements), self.used.to(displacements.device)
         weights = used.to(displacements)[..., None]
-        n = weights.sum(1)
-        origin = (weights * x).sum(1) / n
+        if self.weights is not None:
+            weights = weights * self.weights.to(displacements)[..., None]
+        weights = weights / weights.sum(1, keepdim=True)
+        origin = (weights * x).sum(1)
         moved = torch.where(used[..., None], x + displacements, 0.0)
         A = moved.transpose(1, 2) @ (weights * (x - origin[:, None]))
         R = _rotation_2d(A) if x.shape[1] == 2 else _rotation_3d(A)
-        return RigidMotion(R, moved.sum(1) / n - (R @ origin[..., None]).squeeze(-1))
+        return RigidMotion(R, (weights * moved).sum(1) - (R @ origin[..., None]).squeeze(-1))
 
     def __call__(self, displacements: Tensor) -> Tensor:
         """Displacements `(T, m, c)` without their rigid motion. Differentiable."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -134,6 +135,8 @@ class StrainWindows:
         self.gauge, self.field, self.centres, self.valid = gauge, field, centres, valid
         m, dim = field.points.shape
         self._windows, self._rows = windows, rows
+        self.patterns = which
+        """`(T,)`: equal for images that lack the same points"""
         used = rows[which] if len(rows) > 2 else rows[1:]
         self._inverse = torch.from_numpy(used)
         self._moments = windows.moments(m)
@@ -180,27 +183,19 @@ class StrainWindows:
         valid = torch.from_numpy(self.valid).to(displacements.device)
         return torch.where(valid[..., None], strain, torch.nan)
 
-    def deviation(self) -> Array:
-        """`(T or 1, n, 3)`: standard deviations of the strain at small strains, from those of the
-        field, with windows that lack no points.
-
-        Strains of windows that overlap are correlated: a misfit that takes them for independent
-        finds intervals that are too narrow. `FullField.whitened` has no such flaw. Raises
-        `InputError` for a field whose noise is not known, or correlated.
-        """
-        field = self.field
-        if field.noise is None or field.correlation is not None:
-            raise InputError("deviations of strain need known noise of the field, uncorrelated")
-        noise = np.nan_to_num(np.asarray(field.noise))
-        shape = (len(noise), *field.displacements.shape[1:])
-        operator = self._windows.slopes(self._rows[0], len(field.points))
-        D1, D2 = operator[::2], operator[1::2]
-        t1, t2 = (self._tangents[..., k].numpy() for k in (0, 1))
-        # e_ab = (t_a . D_b u + t_b . D_a u) / 2, with independent noise of each component of u
+    def small_strain(self, image: int) -> list[sparse.csr_matrix]:
+        """For each component of displacement `(3 n, m)`, from its values at the points of an image
+        to its part of the strain `(n, 3)`, at small strains; not to be used where not `valid`."""
+        pattern = self.patterns[image]
+        m = len(self.field.points)
+        there = sparse.diags(self._there[image].numpy().astype(np.float64))
+        slopes = self._windows.slopes(self._rows[pattern], m) @ there
+        D1, D2 = slopes[::2], slopes[1::2]
+        n = len(self.centres)
+        order = np.arange(3 * n).reshape(3, n).T.reshape(-1)
         found = []
-        for variance in np.square(np.broadcast_to(noise, shape)):
-            v11, v22, v12 = ((a.multiply(b) @ variance) for a, b in ((D1, D1), (D2, D2), (D1, D2)))
-            first, second = t1**2 * v11, t2**2 * v22
-            shear = 0.5 * (t1**2 * v22 + t2**2 * v11 + 2.0 * t1 * t2 * v12)
-            found.append(np.stack([x.sum(axis=1) for x in (first, second, shear)], axis=1))
-        return np.sqrt(np.stack(found))
+        for t1, t2 in self._tangents.numpy().transpose(1, 2, 0):  # of each component
+            T1, T2 = sparse.diags(t1), sparse.diags(t2)
+            parts = [T1 @ D1, T2 @ D2, math.sqrt(0.5) * (T1 @ D2 + T2 @ D1)]
+            found.append(sparse.vstack(parts).tocsr()[order])
+        return found

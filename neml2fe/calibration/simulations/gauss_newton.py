@@ -12,6 +12,7 @@ from neml2fe.calibration.interface import Problem, weights_of
 from neml2fe.calibration.simulations.joint import JointProblem
 from neml2fe.calibration.simulations.problem import SimulationProblem
 from neml2fe.calibration.simulations.regularised import RegularisedProblem
+from neml2fe.calibration.simulations.timed import Renamed
 
 Product: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -20,12 +21,14 @@ def gauss_newton_product(problem: Problem, x: Tensor) -> Product:
     """v `(P,)` to J^T J v at `x`. Collective.
 
     Simulations run once and form no Jacobian: a product is one forward sensitivity and one reverse
-    sweep. Of a `JointProblem` whose members are all on this rank it is the sum of theirs. Other
-    problems form their Jacobian once.
+    sweep. Of a `JointProblem` whose members are all on this rank it is the sum of theirs, also of
+    members of a deck (`Renamed`). Other problems form their Jacobian once.
     """
     x = x.detach()
     if isinstance(problem, SimulationProblem):
         return _of_simulation(problem, x)
+    if isinstance(problem, Renamed):
+        return gauss_newton_product(problem.problem, x)
     if isinstance(problem, RegularisedProblem):
         inner, rows = gauss_newton_product(problem.problem, x), problem.penalty_rows
         _, pull = torch.func.vjp(rows, x)  # type: ignore[misc]
@@ -47,18 +50,18 @@ def gauss_newton_product(problem: Problem, x: Tensor) -> Product:
 
 
 def _of_simulation(problem: SimulationProblem, x: Tensor) -> Product:
-    names = problem.parameters.tensor_names
-    fitted = [problem.tensors[name] for name in names]
+    fitted = list(problem.fitted.values())
     slopes = problem.parameters.slopes(x)
     with problem.at(x), torch.enable_grad():
-        solution = problem._solved(record=True)
+        solution = problem.solved(record=True)
         r = problem.compared(solution.values)
     values = {name: value.detach() for name, value in solution.values.items()}
 
     def product(v: Tensor) -> Tensor:
         parts = (slopes * v).split([t.numel() for t in fitted])
         direction = {
-            n: part.to(t).reshape(t.shape) for n, part, t in zip(names, parts, fitted, strict=True)
+            name: part.to(t).reshape(t.shape)
+            for (name, t), part in zip(problem.fitted.items(), parts, strict=True)
         }
         with problem.at(x):
             rates = {n: d[..., 0] for n, d in solution.sensitivities([direction]).items()}

@@ -30,7 +30,7 @@ class JointProblem:
     Every rank names all members in the same order, and gets the same results.
 
     Raises `InputError` for parameters that do not fit together, a member that no rank has, and
-    noise that only some members know.
+    noise that one of several members does not know.
     """
 
     def __init__(self, members: Mapping[str, Problem | None], comm: Any = None) -> None:

@@ -84,9 +84,12 @@ def _draw(axes: Any, x: Array, values: Array, limits: tuple[float, float], colou
     triangles = _triangles(x) if len(x) >= _FEW else None
     if triangles is None:
         size = np.clip(_DOTS / 9.0 / len(x), 4.0, 40.0)
-        return axes.scatter(*x.T, c=values, s=size, cmap=colours, vmin=low, vmax=high, linewidths=0)
-    levels = np.linspace(low, high, _LEVELS + 1)
-    return axes.tricontourf(triangles, values, levels=levels, cmap=colours, extend="both")
+        return axes.scatter(
+            *x.T, c=values, s=size, cmap=colours, vmin=low, vmax=high, linewidths=0, clip_on=False
+        )
+    round_off = 1e-9 * (high - low)
+    levels = np.linspace(low - round_off, high + round_off, _LEVELS + 1)
+    return axes.tricontourf(triangles, values, levels=levels, cmap=colours)
 
 
 def _triangles(x: Array) -> Any:

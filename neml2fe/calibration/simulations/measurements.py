@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from neml2fe.calibration.fullfield import (
@@ -16,6 +16,7 @@ from neml2fe.calibration.fullfield import (
     RigidMotionRemoval,
     Series,
     StrainGauge,
+    StrainWhitening,
     StrainWindows,
 )
 from neml2fe.errors import ConvergenceError, InputError
@@ -55,13 +56,15 @@ class Measurement(ABC):
 
 
 def check_noise(is_known: Mapping[str, bool]) -> None:
-    """Raise `InputError` where some noise is known and some is not: their residuals are in
-    different units and cannot be added."""
+    """Raise `InputError` where noise is not known and there is more than one kind of data: their
+    residuals are in different units and cannot be added, nor have they one noise in common."""
     unknown = [name for name, known in is_known.items() if not known]
-    if unknown and len(unknown) < len(is_known):
+    if unknown and len(is_known) > 1:
+        others = ", but for others" if len(unknown) < len(is_known) else ""
         raise InputError(
-            f"the standard deviation of the noise is not known for {', '.join(unknown)}, but for "
-            "others: give it for all, so that their residuals can be added"
+            f"the standard deviation of the noise is not known for {', '.join(unknown)}{others}: "
+            "give it for all, so that their residuals, in different units, can be added; only one "
+            "measurement alone can do without"
         )
 
 
@@ -134,30 +137,30 @@ class FieldMeasurement(Measurement):
     - `without_rigid_motion`: fit and remove the rigid motion of every image, from the data and
       from the simulation alike.
     - `strain`: compare strains over windows (virtual strain gauges) of both sides instead of
-      displacements; their deviations follow from the noise of the data.
+      displacements. Residuals are made independent by the covariance of strains that share points
+      (`StrainWhitening`).
+    - `rigid_motion_points`: a mask `(m,)` of the points to which the motion is fitted.
     """
 
     data: FullField
     boundary: str = ""
     without_rigid_motion: bool = False
     strain: StrainGauge | None = None
+    rigid_motion_points: ArrayLike | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # the way into a frozen dataclass
         data, removal = self.data, None
         if self.without_rigid_motion:
-            removal = data.rigid_motion_removal()
-            data, _ = data.without_rigid_motion()
+            removal = data.rigid_motion_removal(self.rigid_motion_points)
+            data, _ = data.without_rigid_motion(self.rigid_motion_points)
         put(self, "_removal", removal)
-        put(self, "_compared", data)
+        put(self, "compared", data)
         if self.strain is not None:
             windows = self.strain.on(data)
             measured = windows(torch.from_numpy(data.displacements))
             valid = torch.from_numpy(windows.valid)
-            deviation = torch.ones(())
-            if data.noise is not None:
-                deviation = torch.from_numpy(windows.deviation()).expand(measured.shape)[valid]
-            put(self, "_windows", (windows, valid, measured[valid], deviation))
+            put(self, "_windows", (windows, valid, measured, StrainWhitening(windows)))
 
     @property
     def times(self) -> Array:
@@ -180,13 +183,14 @@ class FieldMeasurement(Measurement):
     def residuals(self, values: Values) -> Tensor:
         u = self.comparable(values["field"])
         if self.strain is None:
-            return self._compared.whitened(u)
-        windows, valid, measured, deviation = self._windows
-        strain = windows(u)[valid]
-        if not bool(strain.detach().isfinite().all()):
+            return self.compared.whitened(u)
+        windows, valid, measured, whitening = self._windows
+        strain = windows(u)
+        if not bool(strain.detach()[valid].isfinite().all()):
             raise ConvergenceError("a simulated strain that is compared with data is not finite")
-        return ((strain - measured) / deviation).flatten()
+        return whitening(strain - measured)
 
+    compared: FullField = field(init=False, repr=False)
+    """`data`, without rigid motion where that is removed"""
     _removal: RigidMotionRemoval | None = field(init=False, repr=False)
-    _compared: FullField = field(init=False, repr=False)
-    _windows: tuple[StrainWindows, Tensor, Tensor, Tensor] = field(init=False, repr=False)
+    _windows: tuple[StrainWindows, Tensor, Tensor, StrainWhitening] = field(init=False, repr=False)

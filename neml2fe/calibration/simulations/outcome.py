@@ -48,6 +48,7 @@ def _tested(member: Any, x: Tensor) -> Tested:
     inner: Any = member.problem if isinstance(member, Renamed) else member
     if isinstance(inner, SimulationProblem):
         words = [f"{name}: {_words(m)}" for name, m in inner.measurements.items()]
+        words.append(f"a step ends at each of {len(inner.times)} measured times")
         return Tested(inner.measurements, words, {})
     kept = inner.specimens
     words = [f"{len(kept.names)} specimens with {int(kept.n_values.sum())} measured values"]
@@ -102,9 +103,7 @@ class Maps:
 
 def maps_of(measurement: FieldMeasurement, values: Values) -> list[Maps]:
     """What is compared of a full field, by component: displacements, or strains of windows."""
-    data, fitted = measurement.data, measurement.comparable(values["field"])
-    if measurement.without_rigid_motion:
-        data, _ = data.without_rigid_motion()
+    data, fitted = measurement.compared, measurement.comparable(values["field"])
     if measurement.strain is None:
         real, found, points = data.displacements, fitted.numpy(), data.points
         labels: tuple[str, ...] = tuple(f"displacement {c}" for c in "xyz")

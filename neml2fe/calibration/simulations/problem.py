@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +29,7 @@ from neml2fe.fem.stepping import TimeStepping
 from neml2fe.kernels import repeated
 
 CALLS = 100  # of a simulation in a fit, about: whether to compile depends on it
+FEW, MANY = 50, 500  # measured times: fewer need no warning, and more need one
 
 
 class SimulationProblem:
@@ -36,12 +40,13 @@ class SimulationProblem:
     long as one tensor has all the others: `yield_surface.sy` for `update.flow.yield_surface.sy`,
     which is also what `CalibrationProblem` calls it. Each simulation begins at the start of
     `problem`, whose tensors are those of the caller again afterwards. Steps end at the times of the
-    measurements. Gradients are adjoint, Jacobians are by forward sensitivities of the same run.
+    measurements; a warning tells of very many. Gradients are adjoint, Jacobians are by forward
+    sensitivities of the same run.
 
     With a communicator, `problem` is distributed, and every rank has all data and parameters.
 
-    Raises `InputError` where measurements, parameters and simulation do not fit, and where only
-    some measurements have noise that is known.
+    Raises `InputError` where measurements, parameters and simulation do not fit, and where the
+    noise of one of several measurements is not known.
     """
 
     def __init__(
@@ -59,21 +64,42 @@ class SimulationProblem:
         self.simulation, self.stepping = problem, stepping
         self.measurements, self._checkpoints = dict(measurements), checkpoints
         self.tensors = tensors_of_problem(problem)
-        self._names = {p.name: _full_name(p.name, self.tensors) for p in parameters}
-        for full, count in Counter(self._names.values()).items():
+        names = [_full_name(p.name, self.tensors) for p in parameters]
+        for full, count in Counter(names).items():
             if count > 1:
                 raise InputError(f"parameter '{full}' is to be fitted twice")
-        fitted = {short: self.tensors[full] for short, full in self._names.items()}
-        self.parameters = ParameterSet.of(fitted, parameters)
-        self._fitted = list(fitted.values())
+        self.fitted = {name: self.tensors[name] for name in names}
+        """The tensors that are fitted by their full names, in the order of `parameters`"""
+        given = {p.name: self.tensors[name] for p, name in zip(parameters, names, strict=True)}
+        self.parameters = ParameterSet.of(given, parameters)
         self._tolerance = 1e-9 * (stepping.end - problem.start_time)
-        self._simulated = self._ends_of_steps()
+        self.times = self._ends_of_steps()
+        """All measured times, at which steps end"""
+        self._warn_of_many_steps()
         self._observe = {
             f"{name}/{what}": observation.bind(problem)
             for name, m in self.measurements.items()
             for what, observation in m.observations().items()
         }
         self._last: tuple[bytes, Solution] | None = None
+
+    def _warn_of_many_steps(self) -> None:
+        n = len(self.times)
+        own = math.ceil(
+            (self.stepping.end - self.simulation.start_time) / (self.stepping.dt_max or math.inf)
+        )
+        if n <= own or n <= min(MANY, max(FEW, 5 * own)):
+            return
+        comm = self.simulation.comm
+        if comm is None or comm.rank == 0:
+            counts = ", ".join(f"{len(m.times)} in {k}" for k, m in self.measurements.items())
+            warnings.warn(
+                f"a step ends at each of {n} measured times ({counts}), where the time stepping "
+                f"alone takes about {own}: a simulation may take that much longer. Take data at "
+                "fewer times: `Series.at` and `FullField.at_times` or `at_images`; `times`, "
+                "`images` and `times_of` in a deck",
+                stacklevel=3,
+            )
 
     def _ends_of_steps(self) -> list[float]:
         """The times of all measurements, but the start: no step ends there, nothing has happened
@@ -131,7 +157,7 @@ class SimulationProblem:
     def values_of(self, name: str, values: Values) -> Values:
         """What one measurement observes, at its own times."""
         times, prefix = self.measurements[name].times - self._tolerance, f"{name}/"
-        rows = np.searchsorted(self._simulated, times)
+        rows = np.searchsorted(self.times, times)
         rows[times <= self.simulation.start_time] = -1
         found = {}
         for key, value in values.items():
@@ -142,16 +168,25 @@ class SimulationProblem:
 
     def _recorded(self, x: Tensor) -> Solution:
         """A run at x, where the tensors are, that has derivatives; the last one is kept."""
-        key = x.detach().numpy().tobytes()
+        key = self._key(x)
         if self._last is None or self._last[0] != key:
             self._last = None
             with torch.no_grad():
-                self._last = key, self._solved(record=True)
+                self._last = key, self.solved(record=True)
         return self._last[1]
 
-    def _solved(self, record: bool | None = None) -> Solution:
+    def _key(self, x: Tensor) -> bytes:
+        """Of x and the values of all tensors that are not fitted, which a caller may change."""
+        digest = hashlib.blake2b(x.detach().numpy().tobytes())
+        for name, tensor in self.tensors.items():
+            if name not in self.fitted:
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.digest()
+
+    def solved(self, record: bool | None = None) -> Solution:
+        """A run with the tensors of the simulation as they are (see `at`). Collective."""
         return solve(
-            self.simulation, self.stepping, self._observe, self._simulated,
+            self.simulation, self.stepping, self._observe, self.times,
             checkpoints=self._checkpoints, record=record,
         )  # fmt: skip
 
@@ -159,7 +194,7 @@ class SimulationProblem:
     def at(self, x: Tensor) -> Iterator[None]:
         """With the tensors of the simulation at x."""
         wanted = list(self.parameters.as_parameters(x.detach()).values())
-        before = [t.detach().clone() for t in self._fitted]
+        before = [t.detach().clone() for t in self.fitted.values()]
         try:
             self._set(wanted)
             with repeated(CALLS):
@@ -169,16 +204,16 @@ class SimulationProblem:
 
     def _set(self, values: Sequence[Tensor]) -> None:
         with torch.no_grad():
-            for tensor, value in zip(self._fitted, values, strict=True):
+            for tensor, value in zip(self.fitted.values(), values, strict=True):
                 tensor.data.copy_(value)  # no new version: gradients are of the values at x
 
     def directions(self, x: Tensor) -> Iterator[dict[str, Tensor]]:
         """Changes of the tensors with each component of x."""
         for row in torch.diag(self.parameters.slopes(x)):
-            parts = row.split([t.numel() for t in self._fitted])
+            parts = row.split([t.numel() for t in self.fitted.values()])
             yield {
-                n: part.to(t).reshape(t.shape)
-                for n, part, t in zip(self._names.values(), parts, self._fitted, strict=True)
+                name: part.to(t).reshape(t.shape)
+                for (name, t), part in zip(self.fitted.items(), parts, strict=True)
             }
 
     def _change(self, values: Values, rates: Values) -> Tensor:
@@ -194,9 +229,9 @@ class SimulationProblem:
         """The loss `()` and its gradient by x `(P,)`: a simulation and its reverse sweep."""
         self._last = None  # one record of a run at a time, for the memory
         with self.at(x), torch.enable_grad():
-            solution = self._solved()
+            solution = self.solved()
             loss = 0.5 * self.compared(solution.values).square().sum()
-            found = torch.autograd.grad(loss, self._fitted)
+            found = torch.autograd.grad(loss, list(self.fitted.values()))
         natural = torch.cat([g.detach().cpu().double().reshape(-1) for g in found])
         return loss.detach(), natural * self.parameters.slopes(x.detach())
 

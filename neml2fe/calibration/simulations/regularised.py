@@ -144,11 +144,22 @@ class RegularisedProblem:
         self, problem: Problem, penalties: Sequence[FieldPenalty], start: Tensor | None = None
     ) -> None:
         self.problem, self.penalties = problem, list(penalties)
-        self.parameters, self.noise_is_known = problem.parameters, problem.noise_is_known
+        self.parameters = problem.parameters
         self._numbers = [p.numbers(problem.parameters) for p in self.penalties]
         if start is not None:
             self.parameters = copy.copy(self.parameters)
             self.parameters.x0 = start.detach().clone()
+
+    @property
+    def noise_is_known(self) -> bool:
+        """True. Raises `InputError` where it is not: an estimate from all residuals would take the
+        rows of the penalties for data. A fit without uncertainty (`level=None`) does not ask."""
+        if not self.problem.noise_is_known:
+            raise InputError(
+                "an uncertainty with penalties needs the standard deviation of the noise: their "
+                "residuals are no data to estimate it from; give it, or fit with level=None"
+            )
+        return True
 
     def penalty_rows(self, x: Tensor) -> Tensor:
         """Residuals of the penalties, one after the other; differentiable."""

@@ -26,10 +26,9 @@ class Renamed:
     ) -> None:
         """`parameters`: those of the problem in its order, with the other names; `known`: all
         that could be fitted."""
-        shapes = problem.parameters.as_parameters(problem.parameters.x0)
         tensors = {
             p.name: tensor.detach().clone().requires_grad_()
-            for p, tensor in zip(parameters, shapes.values(), strict=True)
+            for p, tensor in zip(parameters, problem.parameters.initial.values(), strict=True)
         }
         self.problem, self.known = problem, list(known)
         self.parameters = ParameterSet.of(tensors, parameters)

@@ -52,9 +52,10 @@ def virtual_fields(mesh: Mesh, held: str, loaded: str, component: str) -> dict[s
     """Virtual fields for a specimen between two straight edges (or flat faces), `held` and `loaded`
     in the direction `component`, by name.
 
-    With s from 0 on the held edge to 1 on the loaded one, and y across, from -1 to 1, the component
-    along the load is s ("stretch") or s^2 ("quadratic"), alone or times y ("bending", which is
-    4 s (1 - s) y), and the ones across are 4 s (1 - s) ("shear") or that times y ("contraction").
+    With s from 0 on the held edge to 1 on the loaded one and b = 4 s (1 - s), the component along
+    the load is s ("linear") or s^2 ("quadratic"). Fields of b do no work on the load: across the
+    specimen, b ("shear") and b y ("contraction"), and along it, b y ("bending"), with y across it
+    from -1 to 1; where the load itself acts across the specimen, "shear" is b along it.
 
     Raises `InputError` for edges that are not flat across one axis.
     """
@@ -90,13 +91,13 @@ def virtual_fields(mesh: Mesh, held: str, loaded: str, component: str) -> dict[s
         return 4.0 * s * (1.0 - s)
 
     found = {
-        "stretch": made(along, lambda s: s, None),
+        "linear": made(along, lambda s: s, None),
         "quadratic": made(along, np.square, None),
     }
     for k in (k for k in range(mesh.dim) if k != axis):
         name = "" if mesh.dim == 2 else f" {COMPONENTS[k]}"
         found[f"bending{name}"] = made(axis, bubble, k)
-        found[f"shear{name}"] = made(k, bubble, None)
+        found[f"shear{name}"] = made(axis if k == along else k, bubble, None)
         found[f"contraction{name}"] = made(k, bubble, k)
     return found
 
@@ -194,7 +195,7 @@ def covariance_of_virtual_work(
     nodal.requires_grad_()
     try:
         with problem.at(problem.parameters.x0 if x is None else x), torch.enable_grad():
-            solution = problem._solved()
+            solution = problem.solved()
             work = measurement.unbalanced(problem.values_of(name, solution.values)).flatten()
             rows = [torch.autograd.grad(w, nodal, retain_graph=True)[0] for w in work]
     finally:

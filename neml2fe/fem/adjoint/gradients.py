@@ -127,13 +127,21 @@ def same_on_every_rank(comm: Any, bars: Sequence[torch.Tensor | None]) -> bool:
     Collective."""
     if comm is None:
         return True
-    mine = [None if b is None else _mark(b) for b in bars]
-    return all(
+    every = comm.allgather([None if b is None else _mark(b) for b in bars])
+    return all(  # of what all ranks have: they come to one verdict
         (a is None) == (b is None)
         and (a is None or b is None or bool(np.all(np.abs(a - b) <= 1e-10 * a[0])))
-        for other in comm.allgather(mine)
-        for a, b in zip(mine, other, strict=True)
+        for other in every
+        for a, b in zip(every[0], other, strict=True)
     )
+
+
+def agree(comm: Any, value: Any) -> bool:
+    """Whether all ranks have an equal `value`. Collective."""
+    if comm is None:
+        return True
+    every = comm.allgather(value)
+    return all(other == every[0] for other in every)
 
 
 def _mark(bar: torch.Tensor) -> Array:

@@ -70,20 +70,23 @@ def load_tensors(problem: Problem) -> dict[str, torch.Tensor]:
 def with_parameters(problem: Problem, values: Mapping[str, torch.Tensor]) -> Iterator[None]:
     """The problem with other tensors in place of parameters of its materials, by the names of
     `parameters_of`. Raises `InputError` for a name or a shape that does not fit."""
-    known = parameters_of(problem)
+    every = parameters_of(problem)
     for name, value in values.items():
-        if name not in known:
-            raise InputError(f"no material has a parameter '{name}'{suggest(name, known)}")
-        if value.shape != known[name].shape:
+        if name not in every:
+            raise InputError(f"no material has a parameter '{name}'{suggest(name, every)}")
+        if value.shape != every[name].shape:
             raise InputError(
-                f"parameter '{name}' has shape {tuple(known[name].shape)}, not {tuple(value.shape)}"
+                f"parameter '{name}' has shape {tuple(every[name].shape)}, not {tuple(value.shape)}"
             )
+        twin = next((n for n in values if n != name and every[n] is every[name]), None)
+        if twin is not None:
+            raise InputError(f"'{name}' and '{twin}' are one parameter: give it once")
     with ExitStack() as stack:
         for prefix, material in _prefixed(materials_of(problem)):
             own = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
-            names = material.parameters
-            values = {n: v for n, v in own.items() if n in names}
-            stack.enter_context(replaced.with_parameters(material, values))
+            known = material.parameters
+            own = {n: v for n, v in own.items() if n in known}
+            stack.enter_context(replaced.with_parameters(material, own))
         yield
 
 

@@ -10,16 +10,14 @@ import torch
 
 from neml2fe.errors import ConvergenceError, Error, InputError, suggest
 from neml2fe.fem.adjoint.checkpoints import Checkpoints
-from neml2fe.fem.adjoint.gradients import Gradients, same_on_every_rank
+from neml2fe.fem.adjoint.gradients import Gradients, agree, same_on_every_rank
 from neml2fe.fem.adjoint.inputs import tensors_of_problem, with_parameters
 from neml2fe.fem.adjoint.sensitivity import Direction, push
 from neml2fe.fem.adjoint.sweep import reverse
 from neml2fe.fem.adjoint.tape import Tape
-from neml2fe.fem.observations import (
-    BoundObservation,
-    Instant,
-    Observation,
-)
+from neml2fe.fem.collective import collectively
+from neml2fe.fem.conditions.tensors import check_constants
+from neml2fe.fem.observations import BoundObservation, Instant, Observation
 from neml2fe.fem.problem import Problem, StepResult
 from neml2fe.fem.simulation import simulate
 from neml2fe.fem.stepping import TimeStepping
@@ -58,6 +56,10 @@ class Solution:
         """
         return self._run.push(directions)
 
+    def release(self) -> None:
+        """Drop the states that are kept for derivatives, which there are no more."""
+        self._run.release()
+
 
 def solve(
     problem: Problem,
@@ -90,9 +92,18 @@ def solve(
     that do not fit.
     """
     parameters = dict(parameters or {})
+    for condition in problem.conditions:
+        check_constants(condition)
     with with_parameters(problem, parameters):
-        tensors = [t for t in tensors_of_problem(problem).values() if t.requires_grad]
+        known = tensors_of_problem(problem)
+        tensors = [t for t in known.values() if t.requires_grad]
         graph = torch.is_grad_enabled() and bool(tensors)
+        shapes = [(n, tuple(t.shape), t.requires_grad) for n, t in known.items()]
+        if not agree(problem.comm, [shapes, graph, record]):
+            raise Error(
+                "the ranks ask for different gradients: the same tensors must require them on "
+                "every rank, inside or outside of torch.no_grad alike"
+            )
         recording = graph if record is None else record
         kept = (checkpoints or Checkpoints()) if recording else None
         run = _Run(
@@ -138,6 +149,7 @@ class _Run:
         self.problem, self.observe, self.parameters = problem, observe, parameters
         self.tensors, self._checkpoints, self._quiet = tensors, checkpoints, quiet
         self.tape: Tape | None = None
+        self._versions: list[tuple[Tensor, int]] = []
         self._wanted = sorted({float(t) for t in times})
         self._stepping = stepping
         self.times: list[float] = []
@@ -162,7 +174,24 @@ class _Run:
         if self._wanted and len(self.times) != len(self._wanted):
             missing = sorted(set(self._wanted) - set(self.times))
             raise InputError(f"no step ends at the times {', '.join(f'{t:g}' for t in missing)}")
+        if not self.times:
+            raise InputError("no step was asked for: there is nothing to observe")
+        self._versions = [(t, t._version) for t in tensors_of_problem(problem).values()]
         return tuple(torch.stack(values) for values in self._values.values())
+
+    def _require_unchanged(self) -> None:
+        """Raises `Error` where a tensor was changed in place since the run."""
+        if self.tape is None:
+            raise Error("the run was not recorded: solve with record=True for its derivatives")
+        names = {id(t): name for name, t in tensors_of_problem(self.problem).items()}
+        for tensor, version in self._versions:
+            if tensor._version != version:
+                name = names.get(id(tensor), "a tensor")
+                raise Error(f"'{name}' was changed between the run and its derivatives")
+        lost = [t for t in self.tensors if not t.requires_grad]
+        if lost:
+            name = names.get(id(lost[0]), "a tensor")
+            raise Error(f"'{name}' required a gradient in the run, but does so no more")
 
     def _repeat(self, steps: Sequence[float]) -> None:
         """Steps that end where they are told to."""
@@ -195,12 +224,16 @@ class _Run:
         for name, observation in self.observe.items():
             self._values[name].append(observation.apply(now))
 
+    def release(self) -> None:
+        if self.tape is not None:
+            self.tape.trail.close()
+        self.tape = None
+
     # --- reverse ---------------------------------------------------------------------------
     def gradient(self, bars: Sequence[Tensor | None]) -> list[Tensor]:
         """Derivatives by `tensors` of a loss whose derivatives by observations are `bars`.
         Collective."""
         problem, tape = self.problem, self.tape
-        assert tape is not None
         if not same_on_every_rank(problem.comm, bars):
             raise Error(
                 "the ranks differentiate different losses: each must compute the same loss from "
@@ -217,14 +250,14 @@ class _Run:
                     observation.pull(bar[row], to)
 
         with with_parameters(problem, self.parameters):
+            collectively(problem.comm, self._require_unchanged, every_rank=True)
+            assert tape is not None
             reverse(tape, observed, found)
         return found.total(problem.comm)
 
     # --- forward sensitivities ---------------------------------------------------------------
     def push(self, directions: Sequence[Direction]) -> dict[str, Tensor]:
         """Rates of the observations, `(T, ..., D)`. Collective."""
-        if self.tape is None:
-            raise Error("the run was not recorded: solve with record=True for its sensitivities")
         found = {
             name: torch.zeros(len(self.times), *o.shape, len(directions), dtype=torch.float64)
             for name, o in self.observe.items()
@@ -237,6 +270,8 @@ class _Run:
                     found[name][row, ..., d] = observation.apply(rates)
 
         with with_parameters(self.problem, self.parameters):
+            collectively(self.problem.comm, self._require_unchanged, every_rank=True)
+            assert self.tape is not None
             push(self.tape, directions, observed)
         return found
 

@@ -17,6 +17,9 @@ from neml2fe.fem.terms.cohesive import CohesiveTerm
 
 Array = NDArray[np.float64]
 
+SAME = 1e-9
+"""Forces of a step that is evaluated again differ by round-off only."""
+
 
 class TakenStep:
     """A step of a tape: its tangent, local displacements `u` `(n_local_dofs,)` and owned forces
@@ -39,11 +42,14 @@ class TakenStep:
         forces = forces - problem.constraints.control_forces(step.time)
         residual = problem.algebra.norm(np.where(problem.equations.fixed, 0.0, forces))
         failed = problem.algebra.allreduce(problem.equations.failed)
-        if failed or not residual <= max(10.0 * step.residual, step.limit):
+        change = abs(problem.algebra.norm(self.unbalanced) - step.forces)
+        same = change <= max(SAME * step.forces, step.limit / LOOSEST * SAME)
+        if failed or not same or not residual <= max(10.0 * step.residual, step.limit):
             raise Error(
-                f"the step to time {step.time:g} is no longer in equilibrium (forces out of "
-                f"balance {residual:.3g}, {step.residual:.3g} when it was taken): a parameter, a "
-                "load or the mesh was changed between the run and its gradient"
+                f"the step to time {step.time:g} is no longer what it was (forces out of balance "
+                f"{residual:.3g}, {step.residual:.3g} when it was taken; all forces have changed "
+                f"by {change:.3g}): a parameter, a load or the mesh was changed between the run "
+                "and its derivatives"
             )
 
 

@@ -21,14 +21,15 @@ the adjoint is that of equilibrium, and its error is of the size of this fractio
 
 @dataclass(frozen=True)
 class TapedStep:
-    """One accepted step: owned unknowns `q` at its end, and the norm of forces out of balance,
-    which must not be above `limit` there."""
+    """One accepted step: owned unknowns `q` at its end, norms of the forces out of balance, which
+    must not be above `limit` there, and of these with all reactions, `forces`."""
 
     time: float
     dt: float
     q: Array
     residual: float
     limit: float
+    forces: float
 
 
 class Tape:
@@ -81,6 +82,7 @@ class Tape:
         problem = self.problem
         residual = result.residual_norms[-1] if result.residual_norms else 0.0
         limit = max(LOOSEST * result.force_scale, 10.0 * result.round_off)
-        self.steps.append(TapedStep(problem.time, dt, problem.q.copy(), residual, limit))
+        forces = problem.algebra.norm(problem.unbalanced)
+        self.steps.append(TapedStep(problem.time, dt, problem.q.copy(), residual, limit, forces))
         self.trail.append(self.states())
         self._mark()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Mapping
 from itertools import count
 
@@ -32,6 +34,8 @@ class ScopedOptions:
         for name, value in bare(given, prefix).items():
             self._user[name] = None if value is None else str(value)
         self._set: list[str] = []
+        # The database has a few hundred places: solvers that nobody closed give theirs back.
+        weakref.finalize(self, _delete, self._set).atexit = False
         for name, value in self._user.items():
             self._insert(name, value)
 
@@ -51,11 +55,20 @@ class ScopedOptions:
 
     def remove(self) -> None:
         """Delete the copy."""
-        for name in self._set:
-            self._database.delValue(name)
-        self._set.clear()
+        _delete(self._set)
 
     def _insert(self, name: str, value: str | None) -> None:
-        self._database.setValue(self.prefix + name, value)
+        try:
+            self._database.setValue(self.prefix + name, value)
+        except PETSc.Error:  # full
+            gc.collect()
+            self._database.setValue(self.prefix + name, value)
         if self.prefix + name not in self._set:
             self._set.append(self.prefix + name)
+
+
+def _delete(names: list[str]) -> None:
+    database = PETSc.Options()
+    for name in names:
+        database.delValue(name)
+    names.clear()

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from neml2fe.errors import InputError
-from neml2fe.fem.conditions.tensors import named_tensors, requires_grad
+from neml2fe.fem.conditions.tensors import named_tensors, reads_others, requires_grad, tensors_of
 
 Array = NDArray[np.float64]
 T = TypeVar("T", float, torch.Tensor)
@@ -176,16 +176,16 @@ def _evaluated(
     evaluate: Callable[[], torch.Tensor], function: Function, time: float, what: str
 ) -> torch.Tensor:
     """Raises `InputError` where a function fails, or hides a tensor whose gradient is asked for."""
-    named = bool(named_tensors(function))
     try:
-        with torch.set_grad_enabled(torch.is_grad_enabled() or not named):
+        with torch.enable_grad():
             value = evaluate()
     except (ArithmeticError, TypeError, ValueError, IndexError, RuntimeError) as error:
         raise InputError(f"{what} cannot be evaluated at time {time:g}: {error}") from None
-    if value.requires_grad and not named:
+    if value.requires_grad and reads_others(value, tensors_of(function)):
         raise InputError(
             f"{what} reads a tensor that requires a gradient, which nothing can find: make the "
-            "function a torch.nn.Module or a SpaceFunction that names its tensors, or detach it"
+            "function a torch.nn.Module or a SpaceFunction that names all of its tensors, or "
+            "detach it"
         )
     return value if torch.is_grad_enabled() else value.detach()  # a view keeps its graph
 

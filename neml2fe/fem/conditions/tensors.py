@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from neml2fe.errors import InputError
+
 if TYPE_CHECKING:
     from neml2fe.fem.conditions.conditions import Condition
+
+CONSTANTS = ("stiffness", "point", "direction", "frame")
+"""Arguments of conditions that are read once, as numbers."""
 
 
 def named_tensors(source: Any) -> dict[str, torch.Tensor]:
@@ -43,10 +48,43 @@ def condition_tensors(condition: Condition) -> dict[str, torch.Tensor]:
     return {
         f"{argument.name}{at}": tensor
         for argument in fields(condition)
+        if argument.name not in CONSTANTS
         for at, tensor in named_tensors(getattr(condition, argument.name)).items()
     }
+
+
+def check_constants(condition: Condition) -> None:
+    """Raises `InputError` where a gradient is asked for of an argument that has none."""
+    for name in CONSTANTS:
+        if requires_grad(getattr(condition, name, None)):
+            raise InputError(
+                f"condition '{condition.name}': there are no gradients by '{name}'; detach its "
+                "tensors"
+            )
 
 
 def requires_grad(source: Any) -> bool:
     """Whether a function or field reads a tensor that a gradient is asked for."""
     return any(tensor.requires_grad for tensor in named_tensors(source).values())
+
+
+def reads_others(value: torch.Tensor, named: Sequence[torch.Tensor]) -> bool:
+    """Whether the graph of `value` ends at leaves that are none of the tensors `named`, nor lie
+    behind one of these."""
+    if any(value is tensor for tensor in named):
+        return False
+    ends = {id(tensor) for tensor in named}
+    behind = {tensor.grad_fn for tensor in named if tensor.grad_fn is not None}
+    if value.grad_fn is None:
+        return True
+    seen, todo = set(behind), [value.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in ends:
+            return True
+        todo += [following for following, _ in node.next_functions if following is not None]
+    return False

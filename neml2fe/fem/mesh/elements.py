@@ -10,12 +10,12 @@ the unit triangles at z = 0 and z = 1.
 
 from __future__ import annotations
 
+import atexit
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import basix
 import numpy as np
 from numpy.typing import NDArray
 
@@ -114,7 +114,10 @@ class ReferenceElement:
     def tabulate(self, points: Array) -> tuple[Array, Array]:
         """Shape functions at `points` (q, dim): N (q, n_nodes), dN/dxi (q, n_nodes, dim)."""
         at = np.ascontiguousarray(points, dtype=np.float64)
-        values = np.asarray(_lagrange(self.shape, self.degree).tabulate(1, at))[..., 0] @ self._combination
+        values = (
+            np.asarray(_lagrange(self.shape, self.degree).tabulate(1, at))[..., 0]
+            @ self._combination
+        )
         return values[0].copy(), np.moveaxis(values[1:], 0, -1).copy()
 
     def quadrature(self, degree: int | None = None) -> tuple[Array, Array]:
@@ -136,6 +139,8 @@ class ReferenceElement:
             )
             xyz = np.hstack([np.repeat(xy, len(z), axis=0), np.tile(z, (len(xy), 1))])
             return xyz, np.outer(w, v).ravel()
+        import basix
+
         points, weights = basix.make_quadrature(basix.CellType[self.shape], degree)
         return np.asarray(points), np.asarray(weights)
 
@@ -149,8 +154,10 @@ def jacobians(x: Array, gradients: Array) -> Array:
 
 
 @cache
-def _lagrange(shape: str, degree: int) -> basix.finite_element.FiniteElement:
-    """The element of basix, held here alone: basix complains of those that outlive it."""
+def _lagrange(shape: str, degree: int) -> Any:
+    """The element of basix."""
+    import basix  # here and below: see the end of this file
+
     return basix.create_element(
         basix.ElementFamily.P,
         basix.CellType[shape],
@@ -260,3 +267,8 @@ def _outward_order(vertices: Array, normal: Array) -> Array:
     across = np.cross(normal, arms[0])
     angle = np.arctan2(arms @ across / np.linalg.norm(normal), arms @ arms[0])
     return vertices[np.argsort(angle)]
+
+
+# torch never frees graphs that live to the end of a process, nor what these refer to; basix, where
+# this module held on to it, would then print a hundred lines of what has leaked.
+atexit.register(_lagrange.cache_clear)
