@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 test parity: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint doctor parity catalog lock clean distclean
+.PHONY: test-slow help setup run test lint doctor parity catalog lock clean distclean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,9 +25,12 @@ setup: ## make or repair .venv with everything in it (set-up of its own accord i
 run: setup ## the main job: a viscoplastic plate with a hole, on two MPI ranks where MPI is there
 	$(BIN)/neml2fe run --ranks auto examples/perforated_plate/plate.i
 
-test: lint ## every check and every test
-	$(BIN)/pytest -n 2 --dist worksteal -m "not mpi"
-	$(BIN)/pytest -m mpi
+test: lint ## every check, and every test but slow ones
+	$(BIN)/pytest -n 2 --dist worksteal -m "not mpi and not slow"
+	$(BIN)/pytest -m "mpi and not slow"
+
+test-slow: setup ## further combinations of what the tests cover, some minutes
+	$(BIN)/pytest -n 2 --dist worksteal -m slow
 
 lint: setup ## format, lint, types and layering
 	$(BIN)/ruff format --check .
