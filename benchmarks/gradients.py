@@ -97,7 +97,7 @@ class Run:
             *(fem.Dirichlet("right", axis, label=f"side_{axis}") for axis in axes[1:]),
             fem.Dirichlet("right", "x", path, label="pull"),
         ]
-        self.problem = fem.Problem(mesh, fem.Body(law, fields=fields), conditions, tolerance=1e-10)
+        self.problem = fem.Problem(mesh, fem.Body(law, fields=fields), conditions)
         self.steps = [float(t) for t in np.linspace(0.0, 1.0, steps + 1)[1:]]
         points = np.random.default_rng(0).uniform(0.05, 0.95, (200, len(elements)))
         points *= mesh.points.max(0)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neml2fe.cli import launch
+from neml2fe.cli.interrupt import noticed_interrupts
 from neml2fe.errors import ConvergenceError, InputError, OutputError, suggest
 
 if TYPE_CHECKING:
@@ -86,10 +87,12 @@ def _fit(fitting: Fitting, folder: Path, given: argparse.Namespace) -> int:
             FitDisplay(
                 problem.parameters, maximum, starts, silent=silent, pace=fitting.pace
             ) as display,
+            noticed_interrupts() as require_none,
         ):
 
             def listen(iteration: Iteration) -> None:
                 seen.append(iteration)
+                require_none()
                 if fitting.root:
                     display(iteration)
 

@@ -255,6 +255,27 @@ def test_interface_debonding_example(tmp_path: Path) -> None:
     assert np.count_nonzero(opening > 2.5) > 2
 
 
+def test_notched_specimen_example(tmp_path: Path) -> None:
+    """Two of the ten images, and three iterations, give all but the hardening, which shows later."""
+    folder = ROOT / "examples/notched_specimen_dic"
+    sets = {
+        "Drivers/pull/end_time": 4,
+        "Drivers/pull/output_times": 4,
+        "Measurements/camera/file": f"{folder}/data/image_0[12].csv",
+        "Measurements/camera/times": "2 4",
+        "Measurements/load/times": "1 2 3 4",
+        "Measurements/clip/times": "1 2 3 4",
+        "Calibrations/fit/max_iterations": 3,
+    }
+    words = [word for name, value in sets.items() for word in ("--set", f"{name}={value}")]
+    assert main(["calibrate", f"{folder}/fit.i", "-o", str(tmp_path), *words]) != 0  # at its limit
+    rows = (tmp_path / "parameters.csv").read_text().splitlines()
+    fitted = {row.split(",")[0]: float(row.split(",")[1]) for row in rows[1:]}
+    assert fitted["yield_surface.sy"] == pytest.approx(320.0, rel=0.01)
+    assert fitted["equivalent_stress.F"] == pytest.approx(0.4, rel=0.02)
+    assert fitted["equivalent_stress.N"] == pytest.approx(2.0, rel=0.05)
+
+
 def test_every_example_is_tested() -> None:
     """A new example deck must come with a test here."""
     decks = {
@@ -277,6 +298,8 @@ def test_every_example_is_tested() -> None:
         "thick_cylinder/pipe.i",
         "polycrystal/polycrystal.i",
         "interface_debonding/cantilever.i",
+        "notched_specimen_dic/pull.i",
+        "notched_specimen_dic/fit.i",
         "calibration_quick/fit.i",  # tests/e2e/test_calibrate.py
         "calibration/model.i",  # tests/e2e/test_example_*.py
         "calibration/deterministic.i",
