@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import runpy
@@ -256,7 +257,7 @@ def test_interface_debonding_example(tmp_path: Path) -> None:
 
 
 def test_notched_specimen_example(tmp_path: Path) -> None:
-    """Two of the ten images, and three iterations, give all but the hardening, which shows later."""
+    """Two of the ten images and three iterations give all but the hardening, which shows later."""
     folder = ROOT / "examples/notched_specimen_dic"
     sets = {
         "Drivers/pull/end_time": 4,
@@ -269,8 +270,8 @@ def test_notched_specimen_example(tmp_path: Path) -> None:
     }
     words = [word for name, value in sets.items() for word in ("--set", f"{name}={value}")]
     assert main(["calibrate", f"{folder}/fit.i", "-o", str(tmp_path), *words]) != 0  # at its limit
-    rows = (tmp_path / "parameters.csv").read_text().splitlines()
-    fitted = {row.split(",")[0]: float(row.split(",")[1]) for row in rows[1:]}
+    with (tmp_path / "parameters.csv").open() as file:
+        fitted = {row["parameter"]: float(row["fitted"]) for row in csv.DictReader(file)}
     assert fitted["yield_surface.sy"] == pytest.approx(320.0, rel=0.01)
     assert fitted["equivalent_stress.F"] == pytest.approx(0.4, rel=0.02)
     assert fitted["equivalent_stress.N"] == pytest.approx(2.0, rel=0.05)
