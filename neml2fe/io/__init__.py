@@ -11,7 +11,7 @@ from neml2fe.io.paths import replacing
 from neml2fe.io.progress import Progress, StepTable
 from neml2fe.io.series import FieldSeries, Piece
 from neml2fe.io.table import TableWriter, read_table, write_columns
-from neml2fe.io.vtu import VtuSeries
+from neml2fe.io.vtu import VtuSeries, read_pvd
 from neml2fe.io.xdmf import XdmfSeries
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "document",
     "figures",
     "mises",
+    "read_pvd",
     "read_table",
     "replacing",
     "symmetric_tensor",

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import meshio
 
+from neml2fe.errors import InputError
 from neml2fe.io.arrays import Fields, mises, symmetric_tensor
 from neml2fe.io.paths import replacing
 from neml2fe.io.series import ArrayInfo, Entry, FieldSeries, Piece
 
-__all__ = ["VtuSeries", "mises", "symmetric_tensor"]
+__all__ = ["VtuSeries", "mises", "read_pvd", "symmetric_tensor"]
 
 _TYPES = {"float64": "Float64", "int64": "Int64"}
 
@@ -74,3 +75,16 @@ def _declare(grid: ET.Element, tag: str, arrays: Mapping[str, ArrayInfo]) -> Non
         array = ET.SubElement(parent, "PDataArray", type=_TYPES[info.dtype], Name=name)
         if len(info.shape) > 1:
             array.set("NumberOfComponents", str(info.shape[1]))
+
+
+def read_pvd(path: Path) -> tuple[list[float], list[Path]]:
+    """Times and files of a series, by time. Raises `InputError` for a file that is none."""
+    try:
+        sets = ET.parse(path).getroot().iter("DataSet")
+        entries = sorted((float(s.attrib["timestep"]), s.attrib["file"]) for s in sets)
+    except (OSError, ET.ParseError, KeyError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot read the series: {reason}", str(path)) from error
+    if not entries:
+        raise InputError("the series is empty", str(path))
+    return [time for time, _ in entries], [path.parent / file for _, file in entries]

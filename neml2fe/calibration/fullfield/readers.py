@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from neml2fe.calibration.fullfield.columns import FieldColumns, FieldTable
 from neml2fe.calibration.fullfield.field import FullField
 from neml2fe.calibration.fullfield.merge import Image, merged
 from neml2fe.errors import InputError, suggest
+from neml2fe.io.vtu import read_pvd
 
 Array = NDArray[np.float64]
 Path_ = str | os.PathLike[str]
@@ -232,25 +232,13 @@ def read_vtu(
     paths = files_of(files)
     found: ArrayLike = np.arange(len(paths))
     if paths[0].suffix == ".pvd":
-        found, paths = _series(paths[0])
+        found, paths = read_pvd(paths[0])
     images = [_vtu_image(path, name) for path in paths]
     flat = all(
         not i.points[:, 2].any() and not np.nan_to_num(i.displacements[:, 2]).any() for i in images
     )
     field = _assembled(images, times, found, noise, tolerance)
     return field.in_plane() if (dim or (2 if flat else 3)) == 2 else field
-
-
-def _series(path: Path) -> tuple[list[float], list[Path]]:
-    try:
-        sets = ElementTree.parse(path).getroot().iter("DataSet")
-        entries = sorted((float(s.attrib["timestep"]), s.attrib["file"]) for s in sets)
-    except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"cannot read the series: {reason}", str(path)) from None
-    if not entries:
-        raise InputError("the series is empty", str(path))
-    return [time for time, _ in entries], [path.parent / file for _, file in entries]
 
 
 def _vtu_image(path: Path, name: str) -> Image:

@@ -68,15 +68,10 @@ def check_noise(is_known: Mapping[str, bool]) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class LoadMeasurement(Measurement):
-    """The force of a load cell: `factor` times the reaction of the boundary condition `reaction`
-    (2 where the simulated half of a body takes half of the force; the thickness, of a plane
-    body)."""
+class _OfData(Measurement):
+    """A measurement of one set of data."""
 
-    data: Series
-    reaction: str
-    factor: float = 1.0
+    data: Series | FullField
 
     @property
     def times(self) -> Array:
@@ -86,6 +81,17 @@ class LoadMeasurement(Measurement):
     def noise_is_known(self) -> bool:
         return self.data.noise is not None
 
+
+@dataclass(frozen=True, eq=False)
+class LoadMeasurement(_OfData):
+    """The force of a load cell: `factor` times the reaction of the boundary condition `reaction`
+    (2 where the simulated half of a body takes half of the force; the thickness, of a plane
+    body)."""
+
+    data: Series
+    reaction: str
+    factor: float = 1.0
+
     def observations(self) -> dict[str, Observation]:
         return {"reaction": Reaction(self.reaction)}
 
@@ -94,7 +100,7 @@ class LoadMeasurement(Measurement):
 
 
 @dataclass(frozen=True, eq=False)
-class GaugeMeasurement(Measurement):
+class GaugeMeasurement(_OfData):
     """The elongation between two material `points` `(2, dim)`, as of a clip gauge: the change of
     their distance."""
 
@@ -107,14 +113,6 @@ class GaugeMeasurement(Measurement):
         first, second = np.asarray(self.points, dtype=np.float64)
         if not np.linalg.norm(second - first) > 0.0:
             raise InputError("the two points of a gauge are the same")
-
-    @property
-    def times(self) -> Array:
-        return self.data.times
-
-    @property
-    def noise_is_known(self) -> bool:
-        return self.data.noise is not None
 
     def observations(self) -> dict[str, Observation]:
         return {"ends": DisplacementsAt(self.points)}
@@ -130,7 +128,7 @@ class GaugeMeasurement(Measurement):
 
 
 @dataclass(frozen=True, eq=False)
-class FieldMeasurement(Measurement):
+class FieldMeasurement(_OfData):
     """Displacements that cameras saw, on a plane body or on a surface of one in space.
 
     - `boundary`: of a body in space, the boundary whose surface was seen.
@@ -161,14 +159,6 @@ class FieldMeasurement(Measurement):
             measured = windows(torch.from_numpy(data.displacements))
             valid = torch.from_numpy(windows.valid)
             put(self, "_windows", (windows, valid, measured, StrainWhitening(windows)))
-
-    @property
-    def times(self) -> Array:
-        return self.data.times
-
-    @property
-    def noise_is_known(self) -> bool:
-        return self.data.noise is not None
 
     def observations(self) -> dict[str, Observation]:
         points = self.data.points

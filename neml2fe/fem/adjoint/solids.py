@@ -7,7 +7,7 @@ import torch
 from neml2fe.fem.adjoint.gradients import Gradients, Rates
 from neml2fe.fem.adjoint.terms import (
     Bars,
-    TermAdjoint,
+    HistoryAdjoint,
     add_parameters,
     parameter_rates,
     rates_of,
@@ -20,17 +20,10 @@ from neml2fe.material import PointCotangents, State
 Tensor = torch.Tensor
 
 
-class SolidAdjoint(TermAdjoint):
+class SolidAdjoint(HistoryAdjoint):
     """Elements with a material, a part at a time as in `SolidTerm.update`."""
 
-    def __init__(self, term: SolidTerm) -> None:
-        self.term = term
-
-    def state(self) -> State:
-        return self.term.state
-
-    def take(self, state: State) -> None:
-        self.term.take(state)
+    term: SolidTerm
 
     def advance(self, u: Tensor, time: float, dt: float) -> State:
         term, block = self.term, self.term.block
@@ -73,16 +66,6 @@ class SolidAdjoint(TermAdjoint):
                     given = term.fields(time, part)
                 through(given, found.fields, to)
         return old
-
-    def pull_start(self, time: float, bars: Bars, to: Gradients) -> None:
-        with torch.enable_grad():
-            state = self.term.initial_state(time)
-        through(state, bars, to)
-
-    def push_start(self, time: float, rates: Rates) -> State:
-        with torch.enable_grad():
-            state = self.term.initial_state(time)
-        return rates_of(state, rates, zeros=True)
 
     def push_forces(
         self, u: Tensor, time: float, dt: float, rates: Rates, old: State, forces: Tensor

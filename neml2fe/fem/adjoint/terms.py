@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 
@@ -64,6 +64,41 @@ class TermAdjoint(ABC):
     ) -> State:
         """Rates of state and stress at the end, given those of displacements."""
         return {}
+
+
+class HasHistory(Protocol):
+    """A term with a state."""
+
+    state: State
+
+    def take(self, state: State) -> None: ...
+
+    def initial_state(self, time: float) -> State: ...
+
+
+class HistoryAdjoint(TermAdjoint):
+    """Of a `term` with a history."""
+
+    term: HasHistory
+
+    def __init__(self, term: HasHistory) -> None:
+        self.term = term
+
+    def state(self) -> State:
+        return self.term.state
+
+    def take(self, state: State) -> None:
+        self.term.take(state)
+
+    def pull_start(self, time: float, bars: Bars, to: Gradients) -> None:
+        with torch.enable_grad():
+            state = self.term.initial_state(time)
+        through(state, bars, to)
+
+    def push_start(self, time: float, rates: Rates) -> State:
+        with torch.enable_grad():
+            state = self.term.initial_state(time)
+        return rates_of(state, rates, zeros=True)
 
 
 def add_parameters(material: PointMaterial, found: PointCotangents, to: Gradients) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from neml2fe.errors import InputError, suggest
 from neml2fe.fem.collective import collectively
 from neml2fe.fem.conditions.field_place import BoundField, Place
 from neml2fe.fem.conditions.fields import Field, FieldTable, NodalField
+from neml2fe.io.vtu import read_pvd
 
 Array = NDArray[np.float64]
 METHODS = ("linear", "nearest")
@@ -157,20 +157,8 @@ def field_from_result(
     path = Path(path)
     if path.suffix != ".pvd":
         return _of_file(path, name, method, outside)
-    times, files = _series(path)
+    times, files = read_pvd(path)
     return FieldTable(times, [_of_file(file, name, method, outside) for file in files])
-
-
-def _series(path: Path) -> tuple[list[float], list[Path]]:
-    try:
-        sets = ElementTree.parse(path).getroot().iter("DataSet")
-        entries = sorted((float(s.attrib["timestep"]), s.attrib["file"]) for s in sets)
-    except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"cannot read the series: {reason}", str(path)) from error
-    if not entries:
-        raise InputError("the series is empty", str(path))
-    return [time for time, _ in entries], [path.parent / file for _, file in entries]
 
 
 def _of_file(path: Path, name: str, method: str, outside: str) -> ScatteredField:
