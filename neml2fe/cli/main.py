@@ -122,6 +122,16 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where the run will be"
     )
+    made = build.add_mutually_exclusive_group()
+    made.add_argument(
+        "--library", metavar="FILE", help="a shared library of the laws, with a C interface"
+    )
+    made.add_argument("--umat", metavar="FILE", help="the same with Abaqus's subroutine UMAT")
+    build.add_argument(
+        "--finite-strain",
+        action="store_true",
+        help="in the library, small-strain laws by the logarithmic strain of F",
+    )
     _add_deck_options(build)
     build.set_defaults(action=_compile)
 
@@ -184,7 +194,9 @@ _COMPILE_HELP = """Builds the kernels that runs of the deck will use: of every b
 (one strain in, a stress out) or an implicit update; and of the models that its drivers run. Each
 gets kernels of values, of values with tangent, and of the reverse pass. Where a field of the run
 brings a sub-batch (slip systems, grains), its shape is known to the run alone, which builds its
-own. The exit code is 1 where something cannot be compiled, which then runs eagerly, and 2 where
+own. With --library or --umat, makes a shared library of the deck's laws for compiled codes, which
+needs no Python to run, and neml2fe.h and a list of its variables beside it. The exit code is 1
+where something cannot be compiled, which then runs eagerly, and 2 where
 the deck cannot be right."""
 _CALIBRATE_HELP = """Fits the [Parameters] of a deck to its [Specimens], or to its [Tests] with
 finite-element simulations, as a block of [Calibrations] says, and writes a report. Every iteration
@@ -208,6 +220,10 @@ def _inspect(given: argparse.Namespace, comm: Any) -> int:
 
 
 def _compile(given: argparse.Namespace, comm: Any) -> int:
+    if given.library or given.umat:
+        from neml2fe.cli.export import export_deck
+
+        return export_deck(given)
     from neml2fe.cli.compile import compile_deck
 
     return compile_deck(given)

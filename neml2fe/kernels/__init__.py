@@ -13,8 +13,8 @@ from neml2fe.kernels.backend import (
     repeated,
     repetitions,
 )
-from neml2fe.kernels.build import NoCompiler
-from neml2fe.kernels.kernel import History, Kernel, Results, recorded_kernels
+from neml2fe.kernels.build import NoCompiler, build, extra_options, find_compiler
+from neml2fe.kernels.kernel import History, Kernel, Results, recorded_kernels, settings_of
 from neml2fe.kernels.program import TRACING, Program, Stage, Variable, solved, traced
 from neml2fe.kernels.request import BAR, RATE, SOLUTION, Array, Request, numbers_of
 from neml2fe.kernels.source import generate
@@ -44,15 +44,19 @@ __all__ = [
     "Untraceable",
     "Variable",
     "backend",
+    "build",
     "cache_dir",
     "chosen_backend",
     "common_dtype",
     "current_tracer",
+    "extra_options",
+    "find_compiler",
     "generate",
     "numbers_of",
     "recorded_kernels",
     "repeated",
     "repetitions",
+    "settings_of",
     "solved",
     "traced",
 ]

@@ -59,20 +59,33 @@ def find_compiler() -> Compiler:
 def host_library(source: str, label: str = "") -> Built:
     """The library of a C++ source, from the cache or built into it; `label` is for messages."""
     compiler = find_compiler()
-    extra = _words("NEML2FE_CXXFLAGS", os.environ.get("NEML2FE_CXXFLAGS", ""))
-    options = [*compiler.options, "-shared", *extra]
+    options = [*compiler.options, "-shared", *extra_options()]
     facts = {**asdict(compiler), "flags": [*FLAGS, *options]}
 
     def make(text: Path, library: Path) -> None:
-        done = _compile(compiler.command, options, text, library)
-        if done.returncode != 0 or not library.is_file():
-            what = complaint(done.stderr or f"exit status {done.returncode}, no message")
-            raise BuildError(
-                f"{shlex.join(compiler.command)} ({compiler.version}) cannot compile the kernel"
-                f" {label or text.stem}:\n  {what}\nThe source is kept in {text}"
-            )
+        try:
+            build(compiler, [text], library, options, f"the kernel {label or text.stem}")
+        except BuildError as error:
+            raise BuildError(f"{error}\nThe source is kept in {text}") from error
 
     return kept(".so", source, facts, make)
+
+
+def extra_options() -> list[str]:
+    """Those of the variable NEML2FE_CXXFLAGS."""
+    return _words("NEML2FE_CXXFLAGS", os.environ.get("NEML2FE_CXXFLAGS", ""))
+
+
+def build(
+    compiler: Compiler, given: Sequence[Path], to: Path, options: Sequence[str], what: str
+) -> None:
+    """Compile or link files; raises `BuildError`, which calls them `what`."""
+    done = _compile(compiler.command, options, given, to)
+    if done.returncode != 0 or not to.is_file():
+        said = complaint(done.stderr or f"exit status {done.returncode}, no message")
+        raise BuildError(
+            f"{shlex.join(compiler.command)} ({compiler.version}) cannot compile {what}:\n  {said}"
+        )
 
 
 def complaint(log: str) -> str:
@@ -119,7 +132,7 @@ def _options(command: Sequence[str]) -> tuple[str, ...]:
         source.write_text(PROBE, encoding="utf-8")
 
         def works(options: Sequence[str]) -> bool:
-            return _compile(command, options, source, program).returncode == 0
+            return _compile(command, options, [source], program).returncode == 0
 
         chosen = tuple(flag for option in OPTIONAL for flag in option)
         if not works(chosen):
@@ -130,10 +143,10 @@ def _options(command: Sequence[str]) -> tuple[str, ...]:
 
 
 def _compile(
-    compiler: Sequence[str], flags: Sequence[str], source: Path, to: Path
+    compiler: Sequence[str], flags: Sequence[str], given: Sequence[Path], to: Path
 ) -> subprocess.CompletedProcess[str]:
-    """Flags may name libraries, so they come after the source that needs them."""
-    command = [*compiler, *FLAGS, str(source), "-o", str(to), *flags, "-lm"]
+    """Flags may name libraries, so they come after the files that need them."""
+    command = [*compiler, *FLAGS, *map(str, given), "-o", str(to), *flags, "-lm"]
     return _run(command, COMPILE_TIMEOUT)
 
 

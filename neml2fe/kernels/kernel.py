@@ -208,7 +208,12 @@ class Kernel:
         if n:
             self._run(
                 [n, max(steps, 1), len(carry), int(backwards), _threads()],
-                [inputs, described, list(carry), [_numbers(s, self.dtype) for s in settings]],
+                [
+                    inputs,
+                    described,
+                    list(carry),
+                    [_words(settings_of(s, self.dtype)) for s in settings],
+                ],
                 [status.data_ptr(), iterations.data_ptr()],
                 device,
             )
@@ -311,11 +316,16 @@ def _threads() -> int:
     return 1 if os.getpid() != _PROCESS else torch.get_num_threads()
 
 
-def _numbers(s: NewtonSettings, dtype: torch.dtype) -> tuple[int, ...]:
-    """The fields of `Settings` in `templates/newton.h`, as the words that hold these numbers."""
+def settings_of(s: NewtonSettings, dtype: torch.dtype) -> tuple[float, ...]:
+    """The fields of `Settings` in `templates/newton.h`."""
     eps = torch.finfo(dtype).eps
     # Nothing falls further than round-off lets it, which matters in single precision.
     values = [s.abs_tol, max(s.rel_tol, 10.0 * eps), max(s.substep_del_tol, eps**0.5), s.max_its]
     values += [s.line_search, s.linesearch_type == "STRONG_WOLFE", s.max_linesearch_iterations]
     values += [s.linesearch_cutback, s.linesearch_stopping_criteria]
-    return tuple(np.array(values, dtype=np.float64).view(np.int64).tolist())
+    return tuple(float(v) for v in values)
+
+
+def _words(numbers: Sequence[float]) -> tuple[int, ...]:
+    """The eight-byte words that hold these numbers."""
+    return tuple(np.array(numbers, dtype=np.float64).view(np.int64).tolist())

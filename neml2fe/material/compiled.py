@@ -89,6 +89,14 @@ class CompiledMaterial:
         trace = partial(self._traced, shapes, dtype)
         return self._cache.of(model.label, shapes, dtype, trace)
 
+    def kernels_of_points(self) -> Kernels:
+        """Those for numbers in float64, and fields without a sub-batch."""
+        m = self.material
+        strain = torch.zeros(1, *m.strain_kind.BASE_SHAPE, dtype=torch.float64)
+        fields = {n: strain.new_zeros(1, *kind.BASE_SHAPE) for n, kind in m.field_spec.items()}
+        state = m.initial_state(1, torch.float64, fields=fields)
+        return self.kernels(m._inputs(strain, state, 1.0, 1.0, fields))
+
     def _traced(self, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> Program:
         material = self.material
 
