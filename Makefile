@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PARITY := .venv-peer/bin
+PEERS := .venv-peer/bin
 
 # Open MPI refuses to start ranks for root, or more ranks than cores, unless it is told to.
 export OMPI_ALLOW_RUN_AS_ROOT := 1
@@ -11,13 +11,13 @@ export OMPI_MCA_rmaps_base_oversubscribe := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # One thread a process: tests run side by side, and so do MPI ranks.
-test parity: export OMP_NUM_THREADS := 1
+test parity bindings-test: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: test-slow help setup run test lint doctor parity catalog lock clean distclean
+.PHONY: test-slow help setup run test lint doctor parity bindings-test peers catalog lock clean distclean
 
 help: ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: ## make or repair .venv with everything in it (set-up of its own accord in all targets below)
 	@$(PYTHON) scripts/set_up.py
@@ -41,13 +41,18 @@ lint: setup ## format, lint, types and layering
 doctor: setup ## what was found: torch and devices, compiler, PETSc, MPI, extras
 	$(BIN)/neml2fe doctor
 
-parity: ## compare with other codes, installed beside in .venv-peer (several GB)
-	@test -x $(PARITY)/python || $(PYTHON) -m venv .venv-peer
+parity: peers ## compare with other codes, installed beside in .venv-peer (several GB)
+	NEML2FE_PEER=$(abspath $(PEERS)/python) $(PEERS)/pytest tests/parity
+	NEML2FE_PEER=$(abspath $(PEERS)/python) $(PEERS)/python tests/parity/table.py
+
+bindings-test: peers ## the bindings in the codes that they are for, installed as for parity
+	$(PEERS)/pytest bindings
+
+peers:
+	@test -x $(PEERS)/python || $(PYTHON) -m venv .venv-peer
 	@echo '*' > .venv-peer/.gitignore
-	$(PARITY)/pip install -q torch==2.12.1 neml2==3.1.0 pyzag==2.0.0 torch-fem==0.14.0
-	$(PARITY)/pip install -q -e . pytest pytest-timeout
-	NEML2FE_PEER=$(abspath $(PARITY)/python) $(PARITY)/pytest tests/parity
-	NEML2FE_PEER=$(abspath $(PARITY)/python) $(PARITY)/python tests/parity/table.py
+	$(PEERS)/pip install -q torch==2.12.1 neml2==3.1.0 pyzag==2.0.0 torch-fem==0.14.0 scikit-fem==12.0.2
+	$(PEERS)/pip install -q -e . pytest pytest-timeout
 
 catalog: setup ## write docs/catalog anew, from what the types declare
 	$(BIN)/python scripts/catalog.py

@@ -33,3 +33,13 @@ def measure(call: Callable[[], object], device: str) -> dict[str, float]:
         "worst": found[-1],
         "repetitions": len(found),
     }
+
+
+def interleaved(*calls: Callable[[], object], rounds: int = 40) -> list[float]:
+    """Best seconds of each of several calls, in turns, so that all see the same machine."""
+    for call in calls:
+        call()
+    return [
+        min(times)
+        for times in zip(*([waited(c, "cpu") for c in calls] for _ in range(rounds)), strict=True)
+    ]

@@ -25,6 +25,7 @@ _NEAR = 1e-6  # of the scaled distance between the bounds
 _LINES = 10  # of a log, evenly over the iterations; some more at the beginning
 _BARS, _ASCII = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 _WIDTH = 32
+_ROWS = 40  # of parameters in the table at the end
 _HEADER = ("parameter", "start", "value", "lower", "upper", "")
 
 
@@ -131,10 +132,16 @@ class FitDisplay:
         elif last is not None and not self._on_terminal:
             if last is not self._logged:
                 self._log(last)
-            self._print(*aligned(self._rows(), _HEADER, right=".rrrr"))
+            rows = self._rows()
+            more = [f"and {len(rows) - _ROWS} more"] if len(rows) > _ROWS else []
+            self._print(*aligned(rows[:_ROWS], _HEADER, right=".rrrr"), *more)
 
     def __call__(self, iteration: Iteration) -> None:
-        """Show an iteration; made to be passed as `on_iteration`."""
+        """Show an iteration; made to be passed as `on_iteration`. The first of a start that was
+        seen before begins another fit, whose loss is another one."""
+        if iteration.number == iteration.start == 0:
+            self._history.clear()
+            self._best = None
         self._history.setdefault(iteration.start, []).append(iteration)
         if self._best is None or iteration.loss < self._best.loss:
             self._best = iteration

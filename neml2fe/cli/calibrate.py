@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from neml2fe.input.search import Search
 
 RECORD = "progress.jsonl"
+_ROWS = 40  # of the table of parameters; all are in parameters.csv
 
 
 def calibrate(given: argparse.Namespace, comm: Any) -> int:
@@ -91,6 +92,8 @@ def _fit(fitting: Fitting, folder: Path, given: argparse.Namespace) -> int:
         ):
 
             def listen(iteration: Iteration) -> None:
+                if iteration.number == 0 and iteration.start == 0:
+                    seen.clear()  # the fit before this one had another loss
                 seen.append(iteration)
                 require_none()
                 if fitting.root:
@@ -101,7 +104,8 @@ def _fit(fitting: Fitting, folder: Path, given: argparse.Namespace) -> int:
         if not seen or (fitting.comm is not None and isinstance(error, KeyboardInterrupt)):
             raise
         stopped = error
-        result = _best_so_far(problem, seen, calibration.level, _reason(error))
+        whole, level = calibration.minimised(problem), calibration.options["level"]
+        result = _best_so_far(whole, seen, level, _reason(error))
     if fitting.root:
         _print_result(problem, result)
     files = [(folder / RECORD, "every iteration; --resume goes on from the best")]
@@ -123,7 +127,7 @@ def _reason(error: KeyboardInterrupt | ConvergenceError) -> str:
 
 
 def _best_so_far(
-    problem: Problem, seen: Sequence[Iteration], level: float, reason: str
+    problem: Problem, seen: Sequence[Iteration], level: float | None, reason: str
 ) -> FitResult:
     import torch
 
@@ -135,7 +139,7 @@ def _best_so_far(
     values = torch.tensor([best.values[n] for n in parameters.names], dtype=torch.float64)
     x = parameters.scaled(values).clamp(0.0, 1.0)
     try:
-        found = uncertainty(problem, x, level)
+        found = None if level is None else uncertainty(problem, x, level)
     except ConvergenceError:
         found = None
     history = [iteration for iteration in seen if iteration.start == best.start]
@@ -146,6 +150,7 @@ def _print_result(problem: Problem, result: FitResult) -> None:
     """The table of the parameters, how the fit ended, and what to be careful of."""
     from neml2fe.calibration.display import ending
     from neml2fe.calibration.scatter import ScatteredFit
+    from neml2fe.calibration.simulations.tests_fit import TestsFit
     from neml2fe.calibration.tables import parameter_rows, text
     from neml2fe.io.aligned import aligned
 
@@ -156,11 +161,16 @@ def _print_result(problem: Problem, result: FitResult) -> None:
         [*map(text, row[:4]), f"{text(row[4])} to {text(row[5])}" if known else "", text(row[9])]
         for row in parameter_rows(result, problem.parameters)
     ]
+    if len(rows) > _ROWS:
+        rows = [*rows[:_ROWS], [f"and {len(rows) - _ROWS} more", "", "", "", "", ""]]
     print("\n".join(["", *aligned(rows, header, right=".rrrr"), ""]))
     if isinstance(result, ScatteredFit) and result.estimate is not None:
         for name, size in result.estimate.scatter.items():
             print(f"scatter of {name} between specimens: {size:.2g} of its value")
     print(f"loss {result.loss:.6g}, {ending(result)}")
+    if isinstance(result, TestsFit):
+        for line in result.describe():
+            print(line)
     if known is not None:
         for name, why in known.not_identifiable.items():
             print(f"warning: {name} is not identified by the data: {why}")

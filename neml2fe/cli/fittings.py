@@ -97,6 +97,7 @@ def simulations(
 ) -> Iterator[Fitting]:
     """A fit to simulated tests, on the ranks of `comm`."""
     from neml2fe.calibration.simulations.outcome import tested
+    from neml2fe.calibration.simulations.tests_fit import TestsFit, write_posterior
 
     problem = calibration.problem(comm, petsc_options)
     try:
@@ -104,12 +105,13 @@ def simulations(
             f"{calibration.name}: {count(len(problem.members), 'test')}, "
             f"{count(len(problem.parameters.names), 'parameter')}"
         )
-        compared, flagged = {}, {}
+        flagged = {}
         for name, found in tested(problem).items():
-            compared[name] = found.compared
             flagged.update(found.flagged)
             for line in found.words:
                 say(f"  {name}: {line}")
+        for line in calibration.words:
+            say(f"  {line}")
         for name, why in flagged.items():
             say(f"warning: specimen {name} is left out: {why}")
 
@@ -118,9 +120,13 @@ def simulations(
 
             title = f"Calibration {calibration.name}"
             root = comm is None or comm.rank == 0
-            return write_report(
+            compared = {name: found.compared for name, found in tested(problem).items()}
+            path = write_report(
                 folder, title, result, problem, compared, flagged=flagged, root=root
             )
+            if root and isinstance(result, TestsFit) and result.posterior is not None:
+                write_posterior(folder / "posterior.csv", result.posterior)
+            return path
 
         yield Fitting(calibration, problem, report, problem.pace, comm)
     finally:

@@ -96,6 +96,8 @@ class Problem:
     - `tolerance`: Newton stops when the out-of-balance forces fall below this fraction of
       the largest of the internal forces, the external forces and the elastic forces of the
       step's prescribed displacements, or below round-off.
+    - `coordinates`: a tensor `(n_nodes, dim)` in place of the points of the mesh, the same on
+      every rank: an input of gradients, which is read again at the beginning of each `solve`.
 
     Raises `MeshError`, `InputError` or `ModelError`, the same on every rank.
     """
@@ -116,7 +118,10 @@ class Problem:
         start_time: float = 0.0,
         device: str | torch.device = "cpu",
         comm: Any = None,
+        coordinates: torch.Tensor | None = None,
     ) -> None:
+        from neml2fe.fem.adjoint.shape import check_shape, with_coordinates  # which need `Problem`
+
         if not 0.0 < tolerance < 1.0:
             raise InputError(f"the tolerance must be between 0 and 1, got {tolerance:g}")
         self.comm, self.tolerance = comm, tolerance
@@ -131,7 +136,10 @@ class Problem:
         def read() -> Mesh | None:
             if not root:
                 return None
-            return mesh if isinstance(mesh, Mesh) or mesh is None else Mesh.read(os.fspath(mesh))
+            given = mesh if isinstance(mesh, Mesh) or mesh is None else Mesh.read(os.fspath(mesh))
+            if given is None or coordinates is None:
+                return given
+            return with_coordinates(given, coordinates)
 
         whole = collectively(comm, read, every_rank=True)
         self.fields = with_mesh_data(self.fields, whole, comm)
@@ -143,6 +151,8 @@ class Problem:
             )
             for body in self.bodies
         ]
+        self.coordinates = coordinates
+        check_shape(self)
         self.digest = collectively(comm, lambda: whole.digest() if whole is not None else "")
         self.local: LocalMesh = distribute(whole, comm)
         local = self.local

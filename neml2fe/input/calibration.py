@@ -31,6 +31,8 @@ from neml2fe.input.calibrationchecks import (
     check_search,
 )
 from neml2fe.input.deck import Block, FieldValue, located
+from neml2fe.input.fieldparameters import OWN, FieldParameter, field_parameter
+from neml2fe.input.priors import PRIOR
 from neml2fe.input.search import SEARCH, Search, chosen_blocks, mistakes_at, plain_options
 from neml2fe.input.specimens import units_of
 from neml2fe.material import Material
@@ -44,12 +46,20 @@ if TYPE_CHECKING:
     from neml2fe.input.factory import Input
 
 # --- [Parameters] ----------------------------------------------------------------------
+_PARAMETER = ("parameter", "lower", "upper", "scale", "initial")
 PARAMETER_FIELDS: dict[str, tuple[str, ...]] = {
-    "FitParameter": ("parameter", "lower", "upper", "scale", "initial", "scatter"),
+    "FitParameter": (*_PARAMETER, "scatter", *PRIOR),
+    "FieldParameter": (*_PARAMETER, *OWN),
 }
 
 
 def build_parameter(source: Input, block: Block) -> FitParameter:
+    given = _parameter(block)
+    kind = block.get("type")
+    return field_parameter(block, given) if kind and kind.as_str() == "FieldParameter" else given
+
+
+def _parameter(block: Block) -> FitParameter:
     scale, initial, upper = block.get("scale"), block.get("initial"), block.require("upper")
     start: float | torch.Tensor | None = None
     if initial is not None:
@@ -147,11 +157,19 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
+_SPECIMEN_TESTS = ", where tests may be specimens too (type = SpecimenTest)"
+
+
 def build_calibration(source: Input, block: Block) -> Calibration:
     """All specimens and parameters of the deck take part unless some are listed."""
     check_search(block)
     fitted = chosen_blocks(source, block, "Parameters")
     check_parameters(block, fitted)
+    for place in fitted:
+        if prior := next((v for name in PRIOR if (v := place.get(name))), None):
+            raise prior.error(f"priors are for type = SimulationCalibration{_SPECIMEN_TESTS}")
+        if isinstance(source.get("Parameters", place.name), FieldParameter):
+            raise place.require("type").error("specimens have no fields of elements or nodes")
     calibration = specimen_fit(source, block, fitted)
     for place, parameter in zip(fitted, calibration.fitted, strict=True):
         with located(place):

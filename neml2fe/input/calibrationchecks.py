@@ -27,7 +27,10 @@ _LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
 }
 
 
-def check_search(block: Block) -> None:
+def check_search(block: Block, uncertainties: Sequence[str] = ("intervals", "none")) -> None:
+    """`uncertainties`: what the field of this name may say."""
+    if (kind := block.get("uncertainty")) and kind.as_str() not in uncertainties:
+        raise kind.error(f"no uncertainty '{kind.text}'{suggest(kind.text, uncertainties)}")
     for name, (is_right, words) in _LIMITS.items():
         if (value := block.get(name)) and not is_right(value.as_float()):
             raise value.error(f"expected a number {words}, got {value.text}")

@@ -20,8 +20,10 @@ from neml2fe.calibration.simulations import (
 )
 from neml2fe.errors import Error, InputError
 from neml2fe.fem.conditions.functions import SpaceFunction
+from neml2fe.input import virtualwork
 from neml2fe.input.arguments import Call
 from neml2fe.input.deck import Block
+from neml2fe.input.virtualwork import MeasuredWork
 
 if TYPE_CHECKING:
     from neml2fe.input.factory import Input
@@ -168,8 +170,10 @@ def _chosen(
 
 def _compared(
     field: FullField,
+    masks: str,
     boundary: str = "",
     without_rigid_motion: bool = False,
+    compare_prescribed: bool = False,
     strain_window: int | None = None,
     strain_radius: float | None = None,
     strain_order: int = 1,
@@ -187,23 +191,44 @@ def _compared(
             strain_measure,
             strain_least,
         )
-    return FieldMeasurement(field, boundary, without_rigid_motion, strain)
+    return FieldMeasurement(
+        field,
+        boundary,
+        without_rigid_motion,
+        strain,
+        compare_prescribed=compare_prescribed,
+        masks=masks,
+    )
 
 
-_FULL_FIELD = (Call(_read), Call(_chosen, ("field",)), Call(_compared, ("field",)))
-_SCALARS = {"Load": Call(_load), "Gauge": Call(_gauge)}
+_MASKS = ("box", "polygon", "outside", "confidence", "point_step", "point_count")
+
+
+def _masks(block: Block, field: FullField, chosen: FullField) -> str:
+    """How the points of a block were chosen, in words."""
+    words = [f"{name} {v.text}" for name in _MASKS if (v := block.get(name))]
+    if words:
+        words.append(f"{chosen.points.shape[0]} of {field.points.shape[0]} points")
+    return "; ".join(words)
+
+
+_FULL_FIELD = (Call(_read), Call(_chosen, ("field",)), Call(_compared, ("field", "masks")))
+_SCALARS = {"Load": Call(_load), "Gauge": Call(_gauge), "VirtualFields": virtualwork.CALL}
 FIELDS: dict[str, tuple[str, ...]] = {
     **{kind: (*call.fields(), "times_of") for kind, call in _SCALARS.items()},
+    "VirtualFields": ("camera", *virtualwork.CALL.fields(), "times_of"),
     "FullField": tuple(name for call in _FULL_FIELD for name in call.fields()),
 }
 
 
-def build_measurement(source: Input, block: Block) -> Measurement:
+def build_measurement(source: Input, block: Block) -> Measurement | MeasuredWork:
     """The measurement of a block. Errors of files name the file, and the block that reads it."""
     try:
         if block.require("type").as_str() == "FullField":
-            read, chosen, compared = (call.arguments(source, block) for call in _FULL_FIELD)
-            return _compared(_chosen(_read(**read), **chosen), **compared)
+            read, choose, compare = (call.arguments(source, block) for call in _FULL_FIELD)
+            field = _read(**read)
+            chosen = _chosen(field, **choose)
+            return _compared(chosen, _masks(block, field, chosen), **compare)
         call = _SCALARS[block.require("type").as_str()]
         given = call.arguments(source, block)
         if of := block.get("times_of"):
@@ -211,6 +236,8 @@ def build_measurement(source: Input, block: Block) -> Measurement:
                 raise of.error("give the times or times_of another measurement, not both")
             other: Measurement = source.refer("Measurements", of)
             given["times"] = other.times.tolist()
+        if call is virtualwork.CALL:
+            return virtualwork.build_work(source, block, given)
         measurement: Measurement = call.make(**given)
     except Error as error:
         if "[Measurements/" in error.location:

@@ -35,6 +35,11 @@ class Search:
     patience: int = 20
     gradient_tolerance: float = 1e-8
     level: float = 0.95
+    uncertainty: str = "intervals"
+
+    def minimised(self, problem: Problem) -> Problem:
+        """What the loss of a fit is of: a problem of data, and what else is known."""
+        return problem
 
     def fit(
         self,
@@ -58,11 +63,14 @@ class Search:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of the optimiser."""
-        known = {n: getattr(self, n) for n in SEARCH if n not in ("optimiser", "learning_rate")}
+        """Of `fit`, but for the optimiser."""
+        known = {n: getattr(self, n) for n in SEARCH if n not in _APART}
+        if self.uncertainty == "none":
+            known["level"] = None
         return known if self.learning_rate is None else {**known, "lr": self.learning_rate}
 
 
+_APART = ("optimiser", "learning_rate", "uncertainty")
 SEARCH = tuple(f.name for f in dataclasses.fields(Search) if f.default is not dataclasses.MISSING)
 
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 
 # What a deck gives of the calls in Python that make up a run.
-PROBLEM = Call(fem.Problem, ("mesh", "bodies", "conditions", "petsc_options", "comm"))
+PROBLEM = Call(
+    fem.Problem, ("mesh", "bodies", "conditions", "petsc_options", "comm", "coordinates")
+)
 STEPPING = Call(fem.TimeStepping, renamed={"end": "end_time"})
 RECORDER = Call(fem.Recorder, ("problem", "directory", "stem", "probes"), {"every": "output_every"})
 SIMULATION = Call(fem.simulate, ("problem", "stepping", "recorder", "resume", "quiet", "listener"))

@@ -9,17 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from neml2fe.calibration.interface import Problem
 from neml2fe.calibration.parameters import FitParameter
-from neml2fe.calibration.simulations import Measurement, SimulationProblem
+from neml2fe.calibration.simulations import (
+    Measurement,
+    NodalMotion,
+    SimulationProblem,
+    VirtualFieldsProblem,
+)
 from neml2fe.calibration.simulations.timed import Renamed
 from neml2fe.errors import InputError, suggest
+from neml2fe.fem import ControlDisplacement, ControlForce, Dirichlet, RigidBody
 from neml2fe.fem.adjoint.checkpoints import Checkpoints
 from neml2fe.fem.adjoint.inputs import tensors_of_problem
 from neml2fe.fem.collective import collectively
 from neml2fe.input.arguments import Call
 from neml2fe.input.calibration import SPECIMENS, Calibration, specimen_fit
 from neml2fe.input.deck import Block, located
+from neml2fe.input.fieldparameters import FieldParameter, field_of, with_fields
+from neml2fe.input.meshes import MeshSource
 from neml2fe.input.search import chosen_blocks
 from neml2fe.input.simulation import FiniteElementDriver
+from neml2fe.input.virtualwork import MeasuredWork
 
 if TYPE_CHECKING:
     from neml2fe.input.factory import Input
@@ -38,6 +47,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "SimulationTest": ("driver", "measurements", *_CHECKPOINTS.fields()),
     "SpecimenTest": SPECIMENS,
 }
+_GRIPS = (Dirichlet, RigidBody, ControlDisplacement, ControlForce)
 PetscOptions = Mapping[str, str | None]
 
 
@@ -47,8 +57,13 @@ class SimulationTest:
 
     block: Block
     driver: FiniteElementDriver
-    measurements: dict[str, Measurement]
+    measurements: dict[str, Measurement | MeasuredWork]
     checkpoints: Checkpoints
+
+    @property
+    def work(self) -> MeasuredWork | None:
+        """What is measured of a test by virtual fields, which is nothing else."""
+        return next((m for m in self.measurements.values() if isinstance(m, MeasuredWork)), None)
 
     def member(
         self, parameters: Sequence[FitParameter], comm: Any, options: PetscOptions
@@ -57,25 +72,63 @@ class SimulationTest:
 
         Raises `InputError` where measurements, parameters and simulation do not fit.
         """
-        problem = self.driver.make_problem(comm, options)
+        driver, measurements, motion = self._prepared(parameters, comm)
+        problem = driver.make_problem(comm, options)
         try:
             front = self._front()
             known = [front + name for name in tensors_of_problem(problem)]
             with located(self.block):
                 own = resolved(parameters, known)
             own = {name: full.removeprefix(front) for name, full in own.items()}
-            with self.driver.placed(), located(self.block):
-                found = SimulationProblem(
-                    problem,
-                    self.driver.stepping,
-                    self.measurements,
-                    [dataclasses.replace(p, name=own[p.name]) for p in parameters if p.name in own],
-                    checkpoints=self.checkpoints,
+            fitted = [p for p in parameters if p.name in own]
+            for parameter in fitted:
+                if isinstance(parameter, FieldParameter):
+                    self._check_field(parameter)
+            arguments = (
+                *(problem, driver.stepping, measurements),
+                [dataclasses.replace(p, name=own[p.name]) for p in fitted],
+            )
+            with driver.placed(), located(self.block):
+                found = (
+                    SimulationProblem(*arguments, checkpoints=self.checkpoints)
+                    if motion is None
+                    else VirtualFieldsProblem(motion, *arguments, checkpoints=self.checkpoints)
                 )
-            return Renamed(found, [p for p in parameters if p.name in own], known)
+            return Renamed(found, fitted, known)
         except BaseException:
             problem.close()
             raise
+
+    def _prepared(
+        self, parameters: Sequence[FitParameter], comm: Any
+    ) -> tuple[FiniteElementDriver, dict[str, Measurement], NodalMotion | None]:
+        """The driver with tensors for fields that are fitted, and with the motion of all nodes
+        where that is measured; what is compared; and the motion, if its noise is to count."""
+        fields = [p for p in parameters if isinstance(p, FieldParameter)]
+        driver, measurements = self.driver, self.measurements
+        if not fields and self.work is None:
+            return driver, measurements, None  # type: ignore[return-value]
+        mesh = collectively(comm, driver.mesh.load, every_rank=True)
+        driver = with_fields(driver, fields, mesh)
+        motion = None
+        if work := self.work:
+            start = float(driver.problem.get("start_time", 0.0))
+            motion, measured = collectively(comm, lambda: work.on(mesh, start), every_rank=True)
+            (name,) = measurements
+            driver = dataclasses.replace(driver, conditions=[*motion.conditions()])
+            mesh, measurements = motion.mesh, {name: measured}
+        loaded = MeshSource(driver.mesh.block, lambda: mesh)
+        weighed = motion if work is not None and work.displacement_noise else None
+        return dataclasses.replace(driver, mesh=loaded), measurements, weighed  # type: ignore[return-value]
+
+    def _check_field(self, parameter: FieldParameter) -> None:
+        """That what is fitted as a field is one of the driver."""
+        if field_of(self.driver, parameter.name) is None:
+            raise parameter.place.require("parameter").error(
+                f"'{parameter.name}' is no field: a value of every element or node takes the place "
+                "of one of 'field_names' of the driver or a body; type = FitParameter fits one "
+                "value"
+            )
 
     def _front(self) -> str:
         """The name of the model, where there is one only: decks write it before a parameter of a
@@ -148,7 +201,8 @@ def _stands_for(name: str, full: str) -> bool:
 
 
 def build_test(source: Input, block: Block) -> SimulationTest | SpecimenTest:
-    """All measurements of the deck take part unless some are listed."""
+    """All measurements of the deck take part unless some are listed; of a camera that a
+    VirtualFields takes its motion from, that one only."""
     if block.require("type").as_str() == "SpecimenTest":
         return SpecimenTest(block, specimen_fit(source, block, ()))
     value = block.require("driver")
@@ -159,4 +213,20 @@ def build_test(source: Input, block: Block) -> SimulationTest | SpecimenTest:
     if not chosen:
         raise block.error("nothing is measured; the deck needs blocks in [Measurements]")
     measurements = {b.name: source.get("Measurements", b.name) for b in chosen}
+    listed = block.get("measurements")
+    works = [m for m in measurements.values() if isinstance(m, MeasuredWork)]
+    if works and not listed:
+        cameras = [work.camera for work in works]
+        measurements = {n: m for n, m in measurements.items() if m not in cameras}
+    if works and len(measurements) > 1:
+        raise (listed or block).error(
+            "a test by VirtualFields compares nothing else, as its camera prescribes all nodes: "
+            "let 'measurements' name that one, and fit others in a test of their own"
+        )
+    odd = [c for c in driver.conditions if not isinstance(c, _GRIPS)]
+    if works and odd:
+        raise value.error(
+            f"'{odd[0].name}' of the driver is a {type(odd[0]).__name__}; VirtualFields know the "
+            "load of the load cell only, and grips, whose place the motion takes"
+        )
     return SimulationTest(block, driver, measurements, _CHECKPOINTS.build(source, block))

@@ -206,6 +206,7 @@ FIELDS: dict[str, _Entry] = {
     "Calibrations/*/patience": ("int", "20", "Iterations without one that end a start"),
     "Calibrations/*/gradient_tolerance": ("float", "1e-08", "What counts as a zero gradient"),
     "Calibrations/*/level": ("float", "0.95", "Of the confidence intervals"),
+    "Calibrations/*/uncertainty": ("name", "intervals", "intervals, or none"),
 }
 FIELDS |= {
     path.replace("Calibrations/*", "Tests/SpecimenTest"): entry

@@ -105,6 +105,34 @@ _BAR = f"""{ELASTICITY}{_SPECIMEN}[Tests]
 
 RUNS: dict[str, str] = {
     "Measurements/FullField": _CAMERA,
+    "Measurements/VirtualFields": f"""{_CAMERA}[Measurements]
+  [work]
+    type = VirtualFields
+    camera = camera
+    file = tension.csv
+    time_column = 'Time [s]'
+    value_column = 'Stress [MPa]'
+    held = left
+    loaded = right
+    component = x
+    noise = 5
+  []
+[]
+""",
+    "Parameters/FieldParameter": """
+[Parameters]
+  [youngs_modulus]
+    type = FieldParameter
+    parameter = fields.E
+    lower = 1e5
+    upper = 3e5
+    initial = 2e5
+    penalty = total_variation
+    weight = 100
+    smoothing = 0.1
+  []
+[]
+""",
     "Functions/MeasuredDisplacement": f"""{_CAMERA}[Functions]
   [edge]
     type = MeasuredDisplacement

@@ -14,10 +14,17 @@ TYPES: dict[str, str] = {
     "Measurements/FullField": "Displacements of many points, image by image, as cameras see them. "
     "Points are those of the undeformed body; lengths and noise are in the unit of the file, which "
     "`origin`, `axes` and `scale` turn into the frame of the mesh.",
+    "Measurements/VirtualFields": "The balance of virtual work with a load cell in every image, "
+    "where a camera sees the whole body: its displacements, fitted to the mesh, prescribe all "
+    "nodes in place of the boundary conditions, and no equilibrium is solved (virtual fields "
+    "method).",
     "Tests/SimulationTest": "A test that a FiniteElementDriver of the deck simulates, with what "
     "was measured in it.",
     "Tests/SpecimenTest": "Tests of material points, simulated as those of a Calibration, as a "
     "part of a SimulationCalibration.",
+    "Parameters/FieldParameter": "A parameter with a value of every element or node, in place of a "
+    "field of the driver, and a penalty on its roughness on the scale of the fit, from 0 to 1 "
+    "between the bounds. The uncertainty of penalised fields is not found.",
     "Calibrations/SimulationCalibration": "A fit of parameters to tests that share them, by "
     "finite-element simulations with exact gradients, run by `neml2fe calibrate`, on several "
     "MPI ranks as well.",
@@ -52,6 +59,42 @@ FIELDS: dict[str, _Entry] = {
         "path",
         None,
         "The file of all images, or a pattern (camera_*.csv) with a file for each, 2 before 10",
+    ),
+    "Measurements/VirtualFields/camera": (
+        "name",
+        None,
+        "The FullField of [Measurements] that prescribes the nodes, without its rigid motion if "
+        "that says so; its points lie in the mesh",
+    ),
+    "Measurements/VirtualFields/held": ("name", None, "The boundary that is held, straight"),
+    "Measurements/VirtualFields/loaded": ("name", None, "The one that the load cell pulls"),
+    "Measurements/VirtualFields/component": ("name", None, "Along which it pulls: x, y or z"),
+    "Measurements/VirtualFields/factor": (
+        "float",
+        "1",
+        "Of the internal work: the thickness of a plane body",
+    ),
+    "Measurements/VirtualFields/fields": (
+        "list of name",
+        "all",
+        "linear, quadratic, bending, shear, contraction; in space the last three with _x, _y or _z",
+    ),
+    "Measurements/VirtualFields/smoothing": (
+        "float",
+        "0",
+        "A length that makes strains smoother, for nodes with few points: the noise of a "
+        "displacement over the expected change of its gradient from an element to the next",
+    ),
+    "Measurements/VirtualFields/displacement_noise": (
+        "bool",
+        "false",
+        "Fit, weigh by the noise of the displacements as well as that of the load, and fit again",
+    ),
+    "Measurements/VirtualFields/times": (
+        "list of float",
+        "those of the camera",
+        "Times to compare at, up to the last image; motion and load are linear between those of "
+        "the files",
     ),
     "Measurements/*/file": ("path", None, "The file, beside the deck"),
     "Measurements/FullField/time_column": (
@@ -149,6 +192,11 @@ FIELDS: dict[str, _Entry] = {
         "false",
         "Remove the rigid motion of each image, of data and simulation alike",
     ),
+    "Measurements/*/compare_prescribed": (
+        "bool",
+        "false",
+        "Compare displacements too that a MeasuredDisplacement prescribes as they were measured",
+    ),
     "Measurements/*/strain_window": (
         "int",
         "",
@@ -174,6 +222,53 @@ FIELDS: dict[str, _Entry] = {
     "Tests/*/checkpoint_count": ("int", "", "Most states that `revolve` holds"),
     "Tests/*/checkpoint_memory": ("float", "", "Bytes that they may take on a rank"),
     "Tests/*/checkpoint_folder": ("path", "", "Folder for them, in place of memory"),
+    "Parameters/FieldParameter/parameter": (
+        "name",
+        None,
+        "fields.E, with E among field_names of the driver or, body.fields.E, of a body",
+    ),
+    "Parameters/FieldParameter/initial": (
+        "list of float",
+        "those of the field",
+        "Where the fit starts",
+    ),
+    "Parameters/FieldParameter/of": ("name", "elements", "What has a value: elements or nodes"),
+    "Parameters/FieldParameter/penalty": (
+        "name",
+        "",
+        "tikhonov (smooth) or total_variation (in pieces that are constant)",
+    ),
+    "Parameters/FieldParameter/weight": (
+        "list of float",
+        "",
+        "Of the penalty; where the search for it begins; or those of an L-curve",
+    ),
+    "Parameters/FieldParameter/weight_by": (
+        "name",
+        "given",
+        "given, discrepancy (residuals of the size of the noise) or l_curve (its corner)",
+    ),
+    "Parameters/FieldParameter/smoothing": (
+        "float",
+        "",
+        "Of total_variation: slopes below it, in parts of the range per length, are rounded",
+    ),
+    "Parameters/*/prior_mean": (
+        "float",
+        "",
+        "What is known before the tests, as a Gaussian on the scale of the fit, for simulations",
+    ),
+    "Parameters/*/prior_deviation": ("float", "", "Its standard deviation"),
+    "Calibrations/SimulationCalibration/optimiser": (
+        "name",
+        "least_squares",
+        "Also lbfgs (for fields: the usual), tao or a class of torch.optim, such as adam",
+    ),
+    "Calibrations/SimulationCalibration/uncertainty": (
+        "name",
+        "intervals",
+        "intervals, laplace (the posterior as well; the usual with priors) or none (with fields)",
+    ),
     "Calibrations/SimulationCalibration/tests": ("list of name", "all", "Blocks of [Tests]"),
     "Calibrations/SimulationCalibration/parameters": (
         "list of name",

@@ -24,7 +24,8 @@ from neml2fe.calibration.simulations import (
     corner,
     l_curve,
 )
-from neml2fe.calibration.simulations.regularised import Neighbours, Tradeoff
+from neml2fe.calibration.simulations.penalties import Neighbours
+from neml2fe.calibration.simulations.tradeoff import Tradeoff
 from neml2fe.errors import InputError
 from neml2fe.fem import Dirichlet, ElementField, Mesh, Problem, TimeStepping, Traction
 from neml2fe.fem.mesh.generate import box, rectangle

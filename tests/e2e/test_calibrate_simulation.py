@@ -62,10 +62,10 @@ def test_a_fit_ends_in_a_report(plate: Path, neml2fe: Cli) -> None:
     check_truth(results)
     report, page = ((results / f"report.{kind}").read_text() for kind in ("md", "html"))
     assert all(name in report and name in page for name in TRUTH)
-    for name in ("convergence", "correlation", "plate_curves", "plate_camera_1", "plate_camera_2",
-                 "plate_residuals"):  # fmt: skip
+    for name in ("convergence", "correlation", "plate_curves", "plate_load", "plate_camera_1",
+                 "plate_camera_2", "plate_residuals"):  # fmt: skip
         assert f"({name}.png)" in report and (results / f"{name}.png").stat().st_size > 5000
-    assert page.count("data:image/png;base64,") == 6
+    assert page.count("data:image/png;base64,") == 7
     with (results / "series.csv").open(newline="") as file:
         series = list(csv.DictReader(file))
     assert [float(row["time"]) for row in series] == [1, 2, 3]

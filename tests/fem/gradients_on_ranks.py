@@ -1,13 +1,15 @@
 """Gradients of whole runs on some MPI ranks; under mpiexec: FOLDER CASE [CASE ...].
 
-Rank 0 writes FOLDER/CASE.npz with the gradients by name, and whether all ranks had the same bits;
-or, for the case `refused`, what each rank raised. `gradients` also runs in the test process.
+Rank 0 writes FOLDER/CASE.npz with the gradients by name, sensitivities of all observations along
+each of their tensors, and whether all ranks had the same bits; or, for the case `refused`, what
+each rank raised. `gradients` also runs in the test process.
 """
 
 from __future__ import annotations
 
 import sys
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +29,21 @@ from gradients_box import (
 )
 from numpy.typing import NDArray
 
+import neml2fe.models as m
 from neml2fe.errors import Error
 from neml2fe.fem import (
     Body,
+    BodyForce,
+    ControlDisplacement,
+    ControlForce,
     Dirichlet,
     ElementField,
     NodalField,
     PeriodicCell,
     PiecewiseLinear,
+    Pressure,
     Problem,
+    RigidBody,
     Springs,
     Traction,
 )
@@ -53,6 +61,7 @@ from neml2fe.fem.observations import (
 )
 from neml2fe.material import Material
 
+TURNED = [[0.8, 0.6, 0.0], [-0.6, 0.8, 0.0], [0.0, 0.0, 1.0]]
 GAMG = {"ksp_type": "gmres", "pc_type": "gamg"}
 
 
@@ -61,6 +70,12 @@ def fed() -> Material:
     body = LAWS["j2"].replace("yield_stress = 200", "yield_stress = 'sy'")
     known = "[Bodies]\n[all]\nmaterial = 'law'\nfield_names = 'sy'\n[]\n[]"
     return Material(parametrised(deck_model(body, known)), backend="kernel")
+
+
+@cache
+def rubber() -> Material:
+    model = m.NeoHookean(bulk_modulus=500.0, shear_modulus=80.0)
+    return Material(parametrised(model), backend="kernel")
 
 
 def made(name: str, comm: Any = None) -> tuple[Problem, dict[str, Observation], dict[str, Any]]:
@@ -81,6 +96,29 @@ def made(name: str, comm: Any = None) -> tuple[Problem, dict[str, Observation], 
         strain = {"xx": PiecewiseLinear([0.0, 0.5, 1.0], param([0.0, 0.004, 0.001]))}
         conditions = [PeriodicCell(strain, {"yy": param(30.0)})]
         observed = {"stress": MeanStress(), "plastic": ElementMeans(EP)}
+    elif name == "shape":
+        mesh = rectangle(6, 4, "quad", distortion=0.2)
+        given["coordinates"] = param(mesh.points)
+        bodies = Body(law("j2"))
+        conditions = [
+            *sides(2), Traction("top", [param(20.0), 5.0]), Pressure("bottom", 10.0),
+            BodyForce([param(3.0), 1.0]),
+        ]  # fmt: skip
+        observed = {"force": Reaction("pull"), "plastic": PointValues(EP)}
+    elif name == "rigid":
+        mesh = box(2, 2, 3, "hexahedron", distortion=0.1)
+        bodies = Body(rubber())
+        conditions = [
+            Dirichlet("back", "x", param(0.02), frame=TURNED, label="wall"),
+            *[Dirichlet("back", c, frame=TURNED) for c in "yz"],
+            RigidBody("front", (0.5, 0.5, 1.3), label="head"),
+            ControlDisplacement("head", "ry", param(0.3)),
+            ControlForce("head", "x", param(5.0)),
+            Pressure("right", param(10.0), follower=True),
+        ]
+        observed = {
+            "force": Reaction("wall"), "moment": Reaction("head_ry"), "nodes": NodalDisplacements()
+        }  # fmt: skip
     else:
         mesh = rectangle(6, 4, "quad", distortion=0.2)
         if comm is not None:
@@ -104,12 +142,23 @@ def made(name: str, comm: Any = None) -> tuple[Problem, dict[str, Observation], 
 def gradients(name: str, comm: Any = None) -> dict[str, NDArray]:
     problem, observed, options = made(name, comm)
     inputs = {n: t for n, t in tensors_of_problem(problem).items() if t.requires_grad}
-    loss = Loss()(problem.solve(STEPS, observed, **options))
+    solution = problem.solve(STEPS, observed, **options)
+    loss = Loss()(solution)
     found = torch.autograd.grad(loss, list(inputs.values()))
-    bits = b"".join(g.numpy().tobytes() for g in found)
+    rates = solution.sensitivities([{n: _direction(t)} for n, t in inputs.items()])
+    bits = b"".join(g.numpy().tobytes() for g in (*found, *rates.values()))
     same = comm is None or len(set(comm.allgather(bits))) == 1
     problem.close()
-    return {**{n: g.numpy() for n, g in zip(inputs, found, strict=True)}, "same": np.array(same)}
+    results = {n: g.numpy() for n, g in zip(inputs, found, strict=True)}
+    for d, name in enumerate(inputs):
+        parts = [(r[..., d] / solution[o].detach().abs().max()).flatten() for o, r in rates.items()]
+        results[f"along {name}"] = torch.cat(parts).numpy()
+    return {**results, "same": np.array(same)}
+
+
+def _direction(tensor: torch.Tensor) -> torch.Tensor:
+    wave = torch.arange(tensor.numel(), dtype=torch.float64).cos()
+    return wave.reshape(tensor.shape) * tensor.detach().abs().max()
 
 
 def refusals(comm: Any) -> dict[str, NDArray]:

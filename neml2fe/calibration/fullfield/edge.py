@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from neml2fe.calibration.fullfield.field import FullField
 from neml2fe.errors import InputError
@@ -14,6 +17,7 @@ from neml2fe.fem.conditions.functions import SpaceFunction
 Array = NDArray[np.float64]
 _BEYOND = 2.0  # of the largest gap between points: how far outside of them a place may lie
 _FLAT = 1e-6  # of the spread along: what is no spread across
+_SAME = 1e-9  # of the extent of the points: one point in two sets
 AXES = "xyz"
 
 
@@ -27,8 +31,10 @@ def edge_motion(
     point along the edge, constant beyond the first and the last, or, with a `degree`, the
     polynomial along the edge that fits the points best, linear across it, which averages their
     noise. In time: straight lines from image to image, from zero at `start_time` where the first
-    image is later. Noise of what is prescribed is not among the residuals of a fit: average it by
-    a `degree` and a band of several rows of points.
+    image is later.
+
+    A fit takes what is prescribed for exact, and leaves it out of its data (`prescribed_by`): its
+    noise is in no interval. Average it by a `degree`.
 
     Raises `InputError` for a component or degree that the data do not give, and, when called, at
     times after the last image and at places off the ends of the edge.
@@ -44,7 +50,31 @@ def edge_motion(
     times = np.asarray(field.times)
     if times[0] > start_time:
         times, images = np.concatenate([[start_time], times]), [np.zeros(u.shape[1]), *images]
-    return SpaceFunction(_Motion(edge, times, np.array(images)), [float(t) for t in times])
+    motion = _Motion(edge, times, np.array(images), AXES.index(component))
+    return SpaceFunction(motion, [float(t) for t in times])
+
+
+def prescribed_by(values: Iterable[Any], points: Array, components: int) -> NDArray[np.bool_]:
+    """Which displacements `(m, components)` at `points` `(m, dim)` some of these `values` of
+    conditions were made from by `edge_motion`."""
+    found = np.zeros((len(points), components), dtype=bool)
+    extent = max(float(np.ptp(points, axis=0).max()), 1e-300)
+    for value in values:
+        motion = _motion_of(value)
+        if motion is not None and motion.edge.points.shape[1] == points.shape[1]:
+            distance, _ = cKDTree(motion.edge.points).query(points)
+            found[:, motion.component] |= distance <= _SAME * extent
+    return found
+
+
+def is_measured(value: Any) -> bool:
+    """Whether the value of a condition is a motion made by `edge_motion`."""
+    return _motion_of(value) is not None
+
+
+def _motion_of(value: Any) -> _Motion | None:
+    motion = getattr(value, "function", None)
+    return motion if isinstance(motion, _Motion) else None
 
 
 class _Edge:
@@ -111,11 +141,12 @@ class _Edge:
 
 @dataclass(frozen=True, eq=False)
 class _Motion:
-    """What was measured in images `(T, m)` at `times` `(T,)`, by time and place."""
+    """What was measured of a component in images `(T, m)` at `times` `(T,)`, by time and place."""
 
     edge: _Edge
     times: Array
     images: Array
+    component: int
 
     def __call__(self, time: float, x: Array) -> Array:
         times = self.times

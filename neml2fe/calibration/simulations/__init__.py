@@ -9,6 +9,7 @@ from neml2fe.calibration.simulations.measurements import (
     Measurement,
 )
 from neml2fe.calibration.simulations.nodal_motion import NodalMotion
+from neml2fe.calibration.simulations.penalties import Tikhonov, TotalVariation
 from neml2fe.calibration.simulations.posterior import (
     GaussianPrior,
     LaplacePosterior,
@@ -16,10 +17,9 @@ from neml2fe.calibration.simulations.posterior import (
     low_rank_laplace,
 )
 from neml2fe.calibration.simulations.problem import SimulationProblem
-from neml2fe.calibration.simulations.regularised import (
-    RegularisedProblem,
-    Tikhonov,
-    TotalVariation,
+from neml2fe.calibration.simulations.regularised import RegularisedProblem
+from neml2fe.calibration.simulations.tests_fit import TestsFit, Weighing, fit_tests
+from neml2fe.calibration.simulations.tradeoff import (
     by_discrepancy,
     corner,
     l_curve,
@@ -28,6 +28,7 @@ from neml2fe.calibration.simulations.regularised import (
 from neml2fe.calibration.simulations.virtual_fields import (
     VirtualField,
     VirtualFieldsMeasurement,
+    VirtualFieldsProblem,
     covariance_of_virtual_work,
     virtual_fields,
     with_covariance,
@@ -44,13 +45,17 @@ __all__ = [
     "NodalMotion",
     "RegularisedProblem",
     "SimulationProblem",
+    "TestsFit",
     "Tikhonov",
     "TotalVariation",
     "VirtualField",
     "VirtualFieldsMeasurement",
+    "VirtualFieldsProblem",
+    "Weighing",
     "by_discrepancy",
     "corner",
     "covariance_of_virtual_work",
+    "fit_tests",
     "gauss_newton_product",
     "l_curve",
     "laplace",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,9 @@ from neml2fe.calibration.fullfield import (
     StrainWhitening,
     StrainWindows,
 )
+from neml2fe.calibration.fullfield.edge import prescribed_by
 from neml2fe.errors import ConvergenceError, InputError
+from neml2fe.fem.conditions.conditions import Condition
 from neml2fe.fem.observations import (
     DisplacementsAt,
     Observation,
@@ -53,6 +55,10 @@ class Measurement(ABC):
     def residuals(self, values: Values) -> Tensor:
         """`(m,)`: simulated - measured, whitened, of what is not missing; differentiable. Raises
         `ConvergenceError` where a simulated value is not finite."""
+
+    def under(self, conditions: Sequence[Condition]) -> Measurement:
+        """The same in a simulation with these `conditions`, without data that they prescribe."""
+        return self
 
 
 def check_noise(is_known: Mapping[str, bool]) -> None:
@@ -138,6 +144,10 @@ class FieldMeasurement(_OfData):
       displacements. Residuals are made independent by the covariance of strains that share points
       (`StrainWhitening`).
     - `rigid_motion_points`: a mask `(m,)` of the points to which the motion is fitted.
+    - `compare_prescribed`: whether displacements of an edge that the simulation prescribes as they
+      were measured (`edge_motion`) are data all the same. Their residuals say next to nothing of
+      the parameters, and are no noise: by default they are missing.
+    - `masks`: how the points were chosen, in words, for the report.
     """
 
     data: FullField
@@ -145,6 +155,8 @@ class FieldMeasurement(_OfData):
     without_rigid_motion: bool = False
     strain: StrainGauge | None = None
     rigid_motion_points: ArrayLike | None = None
+    compare_prescribed: bool = False
+    masks: str = ""
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # the way into a frozen dataclass
@@ -156,9 +168,9 @@ class FieldMeasurement(_OfData):
         put(self, "compared", data)
         if self.strain is not None:
             windows = self.strain.on(data)
-            measured = windows(torch.from_numpy(data.displacements))
-            valid = torch.from_numpy(windows.valid)
-            put(self, "_windows", (windows, valid, measured, StrainWhitening(windows)))
+            put(self, "windows", windows)
+            put(self, "measured_strain", windows(torch.from_numpy(data.displacements)))
+            put(self, "_whitening", StrainWhitening(windows))
 
     def observations(self) -> dict[str, Observation]:
         points = self.data.points
@@ -166,21 +178,45 @@ class FieldMeasurement(_OfData):
             return {"field": SurfaceDisplacementsAt(self.boundary, points)}
         return {"field": DisplacementsAt(points)}
 
+    def under(self, conditions: Sequence[Condition]) -> FieldMeasurement:
+        """Raises `InputError` where nothing is left."""
+        if self.compare_prescribed:
+            return self
+        u = self.data.displacements
+        values = [getattr(condition, "value", None) for condition in conditions]
+        used = prescribed_by(values, self.data.points, u.shape[2])
+        if not used.any():
+            return self
+        kept = np.where(used, np.nan, u)
+        if np.isnan(kept).all():
+            raise InputError(
+                "every displacement of a full field is prescribed as it was measured, nothing is "
+                "left to compare: take it out of the measurements of the test"
+            )
+        found = replace(self, data=replace(self.data, displacements=kept))
+        object.__setattr__(found, "prescribed_points", int(used.any(axis=1).sum()))
+        return found
+
     def comparable(self, u: Tensor) -> Tensor:
         """Simulated displacements `(T, m, c)`, without rigid motion if the data are."""
         return u if self._removal is None else self._removal(u)
 
     def residuals(self, values: Values) -> Tensor:
         u = self.comparable(values["field"])
-        if self.strain is None:
+        if self.windows is None:
             return self.compared.whitened(u)
-        windows, valid, measured, whitening = self._windows
-        strain = windows(u)
-        if not bool(strain.detach()[valid].isfinite().all()):
+        strain = self.windows(u)
+        if not bool(strain.detach()[torch.from_numpy(self.windows.valid)].isfinite().all()):
             raise ConvergenceError("a simulated strain that is compared with data is not finite")
-        return whitening(strain - measured)
+        return self._whitening(strain - self.measured_strain)
 
     compared: FullField = field(init=False, repr=False)
     """`data`, without rigid motion where that is removed"""
+    prescribed_points: int = field(init=False, repr=False, default=0)
+    """How many points lack displacements because these are prescribed"""
     _removal: RigidMotionRemoval | None = field(init=False, repr=False)
-    _windows: tuple[StrainWindows, Tensor, Tensor, StrainWhitening] = field(init=False, repr=False)
+    windows: StrainWindows | None = field(init=False, repr=False, default=None)
+    """The gauges of `strain`"""
+    measured_strain: Tensor = field(init=False, repr=False)
+    """`(T, n, 3)` at these, NaN where there is none"""
+    _whitening: StrainWhitening = field(init=False, repr=False)

@@ -1,4 +1,4 @@
-"""What a fit came to, test by test: measured and fitted values, for tables and figures."""
+"""What a fit came to, test by test, on every rank: for the tables and figures of its report."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neml2fe.calibration.fullfield.edge import is_measured
+from neml2fe.calibration.simulations.fitted_fields import FittedField, fitted_fields
 from neml2fe.calibration.simulations.measurements import (
     FieldMeasurement,
-    GaugeMeasurement,
     LoadMeasurement,
     Measurement,
     Values,
 )
-from neml2fe.calibration.simulations.plots import Curve
 from neml2fe.calibration.simulations.problem import SimulationProblem
+from neml2fe.calibration.simulations.regularised import RegularisedProblem
 from neml2fe.calibration.simulations.timed import Renamed, TimedProblem
 from neml2fe.calibration.specimens import Specimens
 
 Array = NDArray[np.float64]
-Simulated: TypeAlias = Mapping[str, tuple[Values, Tensor]]
-"""What each measurement of a test observes, and its residuals"""
-_STRAINS = ("strain 11", "strain 22", "strain 12 (Mandel)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +43,7 @@ def tested(problem: TimedProblem) -> dict[str, Tested]:
 
 
 def _tested(member: Any, x: Tensor) -> Tested:
-    inner: Any = member.problem if isinstance(member, Renamed) else member
+    inner = _inside(member)
     if isinstance(inner, SimulationProblem):
         words = [f"{name}: {_words(m)}" for name, m in inner.measurements.items()]
         words.append(f"a step ends at each of {len(inner.times)} measured times")
@@ -55,85 +53,88 @@ def _tested(member: Any, x: Tensor) -> Tested:
     return Tested(kept, words, inner.flagged)
 
 
+def _inside(member: Any) -> Any:
+    """The problem of a test without what is around it."""
+    while isinstance(member, (Renamed, RegularisedProblem)):
+        member = member.problem
+    return member
+
+
 def _words(measurement: Measurement) -> str:
     if isinstance(measurement, FieldMeasurement):
-        return measurement.data.describe()
+        words = measurement.data.describe()
+        if n := measurement.prescribed_points:
+            words += f", {n} points left out as the simulation prescribes them"
+        return words
     return f"{len(measurement.times)} values"
 
 
-def outcomes(problem: TimedProblem, x: Tensor) -> dict[str, Any]:
-    """By test, on every rank: `Simulated`, or what is predicted of specimens `(N, S, *base)`.
-    Collective."""
-    return problem.of_each(_outcome, x)
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """A simulated test at the fitted parameters.
 
+    - `values`, `residuals`: of each measurement, by name.
+    - `rows`: how many residuals the test has in all.
+    - `strokes`: for each load cell `(T,)` the displacement (the mean over its place) of the
+      condition that the load is the reaction of.
+    - `measured_edges`: conditions that prescribe what a camera measured.
+    - `fields`: the parameter fields among what is fitted, by the names of the fit.
+    """
 
-def _outcome(member: Any, x: Tensor) -> Any:
-    inner: Any = member.problem if isinstance(member, Renamed) else member
-    if not isinstance(inner, SimulationProblem):
-        return inner.predict(x)
-    with torch.no_grad():
-        values = inner.simulated(x)
-        return {
-            name: (dict(inner.values_of(name, values)), inner.residuals_of(name, values))
-            for name in inner.measurements
-        }
-
-
-def curve_of(name: str, measurement: Measurement, values: Values) -> Curve | None:
-    """Of a load cell or gauge; None for other measurements."""
-    if isinstance(measurement, LoadMeasurement):
-        fitted = measurement.factor * values["reaction"]
-    elif isinstance(measurement, GaugeMeasurement):
-        fitted = measurement.elongation(values["ends"])
-    else:
-        return None
-    data = measurement.data
-    return Curve(name, data.times, data.values, fitted.numpy())
+    values: dict[str, Values]
+    residuals: dict[str, Array]
+    rows: int
+    strokes: dict[str, Array]
+    measured_edges: list[str]
+    fields: dict[str, FittedField]
 
 
 @dataclass(frozen=True, eq=False)
-class Maps:
-    """`measured` and `fitted` `(T, m)` of one component at `points` `(m, dim)`; NaN is missing."""
+class Predicted:
+    """Tested specimens: the variables that are predicted of them `(N, S, *base)`, and how many
+    residuals the test has."""
 
-    label: str
-    points: Array
-    measured: Array
-    fitted: Array
-
-
-def maps_of(measurement: FieldMeasurement, values: Values) -> list[Maps]:
-    """What is compared of a full field, by component: displacements, or strains of windows."""
-    data, fitted = measurement.compared, measurement.comparable(values["field"])
-    if measurement.strain is None:
-        real, found, points = data.displacements, fitted.numpy(), data.points
-        labels: tuple[str, ...] = tuple(f"displacement {c}" for c in "xyz")
-    else:
-        windows = measurement.strain.on(data)
-        real = windows(torch.from_numpy(data.displacements)).numpy()
-        found, points, labels = windows(fitted).numpy(), windows.points, _STRAINS
-    return [Maps(labels[c], points, real[..., c], found[..., c]) for c in range(real.shape[2])]
+    values: dict[str, Tensor]
+    rows: int
 
 
-def root_mean_square(values: Array) -> float:
-    return float(np.sqrt(np.square(values).mean())) if values.size else 0.0
+Outcomes: TypeAlias = Mapping[str, Simulated | Predicted]
+"""By test"""
 
 
-def misfit_of(
-    name: str, measurement: Measurement, values: Values
-) -> Mapping[str, tuple[float, float]]:
-    """Root mean squares by component: fitted - measured, and measured."""
-    curve = curve_of(name, measurement, values)
-    if curve is not None:
-        parts = {name: (curve.measured, curve.fitted)}
-    elif isinstance(measurement, FieldMeasurement):
-        parts = {f"{name}, {m.label}": (m.measured, m.fitted) for m in maps_of(measurement, values)}
-    else:
-        return {}
-    found = {}
-    for label, (real, fitted) in parts.items():
-        there = np.isfinite(real) & np.isfinite(fitted)
-        found[label] = (
-            root_mean_square((fitted - real)[there]),
-            root_mean_square(real[there]),
-        )
-    return found
+def outcomes(problem: TimedProblem, x: Tensor) -> Outcomes:
+    """By test, on every rank. Collective."""
+    return problem.of_each(_outcome, x)
+
+
+def _outcome(member: Any, x: Tensor) -> Simulated | Predicted:
+    inner = _inside(member)
+    with torch.no_grad():
+        if not isinstance(inner, SimulationProblem):
+            return Predicted(inner.predict(x), len(member.residuals(x)))
+        found = inner.simulated(x)
+        rows = len(member.residuals(x))  # of the same simulation
+        values: dict[str, Values] = {n: dict(inner.values_of(n, found)) for n in inner.measurements}
+        residuals = {n: inner.residuals_of(n, found).numpy() for n in inner.measurements}
+    strokes = {
+        name: _stroke(inner, measurement)
+        for name, measurement in inner.measurements.items()
+        if isinstance(measurement, LoadMeasurement)
+    }
+    with inner.at(x):
+        fields = fitted_fields(inner, member.parameters.tensor_names)
+    edges = [c.name for c in inner.simulation.conditions if is_measured(getattr(c, "value", None))]
+    return Simulated(values, residuals, rows, strokes, edges, fields)
+
+
+def _stroke(problem: SimulationProblem, measurement: LoadMeasurement) -> Array:
+    """Collective."""
+    simulation = problem.simulation
+    known = {e.name: e for e in simulation.constraints.prescribed if e.reported}
+    entry = known[measurement.reaction]
+    sums = [
+        [float((entry.signs * entry.values(float(t))).sum()), float(len(entry.dofs))]
+        for t in measurement.times
+    ]
+    total, count = simulation.algebra.allreduce(np.array(sums)).T
+    return np.asarray(total / count)

@@ -45,13 +45,17 @@ class GaussianPrior:
     def of(
         cls, parameters: ParameterSet, known: Mapping[str, tuple[float, float]]
     ) -> GaussianPrior:
-        """From values and standard deviations in natural units by name; to first order on the scale
-        of the fit. Raises `InputError` for other names, values out of bounds, deviations not
-        positive."""
+        """From values and standard deviations in natural units by name, of a table those of every
+        entry; to first order on the scale of the fit. Raises `InputError` for other names, values
+        out of bounds, deviations not positive."""
         natural = parameters.natural(parameters.x0)
-        for name, (value, deviation) in known.items():
-            if name not in parameters.names:
+        entries: dict[str, tuple[float, float]] = {}
+        for name, given in known.items():
+            own = [n for n in parameters.names if n == name or n.startswith(f"{name}[")]
+            if not own:
                 raise InputError(f"no parameter '{name}' to know{suggest(name, parameters.names)}")
+            entries |= dict.fromkeys(own, given)
+        for name, (value, deviation) in entries.items():
             i = parameters.names.index(name)
             if not parameters.lower[i] <= value <= parameters.upper[i] or not deviation > 0.0:
                 raise InputError(
@@ -61,10 +65,19 @@ class GaussianPrior:
             natural[i] = value
         mean, precision = parameters.scaled(natural), torch.zeros_like(natural)
         slopes = parameters.slopes(mean)
-        for name, (_, deviation) in known.items():
+        for name, (_, deviation) in entries.items():
             i = parameters.names.index(name)
             precision[i] = (slopes[i] / deviation).square()
         return cls(mean, precision)
+
+    def numbers(self, parameters: ParameterSet) -> Tensor:
+        """All of x: as a `Penalty` of a `RegularisedProblem`."""
+        return torch.arange(len(parameters.names))
+
+    def rows(self, values: Tensor) -> Tensor:
+        """Residuals whose half sum of squares is the negative log prior of x, but for a
+        constant."""
+        return _root_of(self) @ (values - self.mean)
 
     @property
     def matrix(self) -> Tensor:
@@ -99,6 +112,11 @@ class LaplacePosterior:
     factor: Product
     combinations: list[Combination]
 
+    @property
+    def is_proper(self) -> bool:
+        """Whether data and prior leave no combination without a deviation."""
+        return not any(math.isinf(c.deviation) for c in self.combinations)
+
     def covariance(self) -> Tensor:
         """`(P, P)` in natural units, to first order."""
         root = self._root()
@@ -128,7 +146,8 @@ def laplace(problem: Problem, x: Tensor, prior: GaussianPrior | None = None) -> 
     """The posterior of a fit that ended at `x` `(P,)`, for problems that can form a Jacobian.
 
     Noise that is not known is estimated from the residuals. Penalties of a `RegularisedProblem` act
-    as a prior. A `prior` counts here in full, whether or not the fit had it. Without one, samples
+    as a prior. A `prior` counts here in full, whether or not the fit had it: give it here or to the
+    problem, not to both. Without one, samples
     and covariances are refused (`InputError`) where the data leave a combination open. Raises
     `ConvergenceError` if the simulation fails at `x`.
     """

@@ -62,7 +62,8 @@ class SimulationProblem:
             raise InputError("a test needs at least one measurement")
         check_noise({name: m.noise_is_known for name, m in measurements.items()})
         self.simulation, self.stepping = problem, stepping
-        self.measurements, self._checkpoints = dict(measurements), checkpoints
+        self.measurements = {n: m.under(problem.conditions) for n, m in measurements.items()}
+        self._checkpoints = checkpoints
         self.tensors = tensors_of_problem(problem)
         names = [_full_name(p.name, self.tensors) for p in parameters]
         for full, count in Counter(names).items():

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from neml2fe.calibration import curves, diagnostics
-from neml2fe.calibration.channels import channels, unpredicted, with_rates
+from neml2fe.calibration import diagnostics
 from neml2fe.calibration.display import ending
 from neml2fe.calibration.report import warnings_of
-from neml2fe.calibration.simulations.maps import images_to_draw, in_view, plot_maps
-from neml2fe.calibration.simulations.measurements import FieldMeasurement, Measurement, Values
-from neml2fe.calibration.simulations.outcome import (
-    Simulated,
-    curve_of,
-    maps_of,
-    misfit_of,
-    outcomes,
-    root_mean_square,
+from neml2fe.calibration.simulations.fitted_fields import FittedField, draw_field, write_field
+from neml2fe.calibration.simulations.identifiability import (
+    Linearised,
+    identifiability,
+    shares_of,
 )
-from neml2fe.calibration.simulations.plots import plot_convergence, plot_curves, plot_histograms
+from neml2fe.calibration.simulations.outcome import Outcomes, Predicted, Simulated, outcomes
+from neml2fe.calibration.simulations.plots import plot_convergence
+from neml2fe.calibration.simulations.report_priors import prior_sections
+from neml2fe.calibration.simulations.report_tests import (
+    SERIES,
+    Blocks,
+    Tests,
+    series_rows,
+    simulated_section,
+    specimen_section,
+)
+from neml2fe.calibration.simulations.tests_fit import TestsFit
 from neml2fe.calibration.tables import (
     PARAMETER_COLUMNS,
     known_correlation,
@@ -38,10 +44,8 @@ if TYPE_CHECKING:
     from neml2fe.calibration.fit import FitResult
     from neml2fe.calibration.parameters import ParameterSet
     from neml2fe.calibration.simulations.timed import TimedProblem
-    from neml2fe.calibration.specimens import Specimens
 
-Blocks = list[Text | Table | Picture]
-_SERIES = ("test", "measurement", "time", "measured", "fitted")
+_CORRELATIONS = 40  # parameters whose correlation can be drawn
 
 
 def write_report(
@@ -49,14 +53,15 @@ def write_report(
     title: str,
     result: FitResult,
     problem: TimedProblem,
-    tests: Mapping[str, Mapping[str, Measurement] | Specimens],
+    tests: Tests,
     *,
     flagged: Mapping[str, str] | None = None,
     root: bool = True,
 ) -> Path:
-    """Write `report.html`, the same as `report.md` with its figures (PNG), `parameters.csv` and
-    `series.csv` (curves over time). Collective: the tests are simulated once more; rank `root`
-    writes.
+    """Write `report.html`, the same as `report.md` with its figures (PNG), `parameters.csv`,
+    `series.csv` (curves over time), and each parameter field as `<name>.vtu` and `<name>.csv`.
+    Collective: the tests are simulated once more, with sensitivities if the fit has found an
+    uncertainty; rank `root` writes.
 
     Args:
         folder: Where the files go; made if missing.
@@ -69,6 +74,7 @@ def write_report(
     Returns the path of `report.html`. Raises `OutputError` if a file cannot be written,
     `ConvergenceError` where a test cannot be simulated any more.
     """
+    point = Linearised(problem, result.x) if result.uncertainty is not None else None
     found = outcomes(problem, result.x)
     folder, parameters = Path(folder), problem.parameters
     path = folder / "report.html"
@@ -77,18 +83,31 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     figures = find_spec("matplotlib") is not None
     rows = parameter_rows(result, parameters)
+    fields = {n: f for o in found.values() if isinstance(o, Simulated) for n, f in o.fields.items()}
     write_csv(folder / "parameters.csv", PARAMETER_COLUMNS, rows)
-    write_csv(folder / "series.csv", _SERIES, _series_rows(tests, found))
+    write_csv(folder / "series.csv", SERIES, series_rows(tests, found))
+    shares = {} if point is None else shares_of(point.leverages(), found)
     sections = [
         _summary(result, problem, tests),
-        _warnings(result, parameters, flagged or {}),
-        _parameters(folder, result, rows, figures),
+        _warnings(result, parameters, flagged or {}, found),
+        _parameters(folder, result, rows, list(fields), figures),
     ]
+    if fields:
+        sections.append(_fields(folder, fields, result, parameters, figures))
+    if isinstance(result, TestsFit):
+        sections += prior_sections(folder, result, parameters, figures)
+    if point is not None:
+        sections.append(identifiability(point))
     for name, test in tests.items():
-        if isinstance(test, Mapping):
-            blocks = _simulated(folder, name, test, found[name], problem.noise_is_known, figures)
+        outcome = found[name]
+        if isinstance(outcome, Predicted):
+            assert not isinstance(test, Mapping)
+            blocks = specimen_section(folder, name, test, outcome, figures)
         else:
-            blocks = _specimens(folder, name, test, found[name], figures)
+            assert isinstance(test, Mapping)
+            own = {m: shares[name, m] for m in test if (name, m) in shares}
+            known = problem.noise_is_known
+            blocks = simulated_section(folder, name, test, outcome, own, known, figures)
         sections.append(Section(f"Test {name}", blocks))
     if not figures:
         sections.append(Section("Figures", [Text("They need `pip install 'neml2fe[figures]'`.")]))
@@ -97,11 +116,7 @@ def write_report(
 
 
 # --- the fit --------------------------------------------------------------------------
-def _summary(
-    result: FitResult,
-    problem: TimedProblem,
-    tests: Mapping[str, Mapping[str, Measurement] | Specimens],
-) -> Section:
+def _summary(result: FitResult, problem: TimedProblem, tests: Tests) -> Section:
     rows = [
         ["Outcome", ending(result)],
         ["Loss", f"{result.loss:.6g}"],
@@ -114,18 +129,34 @@ def _summary(
     return Section("Summary", [Table(("", ""), rows)])
 
 
-def _warnings(result: FitResult, parameters: ParameterSet, flagged: Mapping[str, str]) -> Section:
-    found = [line.replace("**", "") for line in warnings_of(result, parameters, flagged)]
-    return Section("Warnings", [Text(f"{line.rstrip('.')}.") for line in found] or [Text("None.")])
+def _warnings(
+    result: FitResult, parameters: ParameterSet, flagged: Mapping[str, str], found: Outcomes
+) -> Section:
+    lines = [line.replace("**", "") for line in warnings_of(result, parameters, flagged)]
+    lines += [
+        f"Test {name}: {', '.join(outcome.measured_edges)}: displacements are prescribed as they "
+        "were measured, and taken for exact; standard errors and intervals do not know of their "
+        "noise and are too short, several times where it goes from point to point"
+        for name, outcome in found.items()
+        if isinstance(outcome, Simulated) and outcome.measured_edges
+    ]
+    return Section("Warnings", [Text(f"{line.rstrip('.')}.") for line in lines] or [Text("None.")])
 
 
 def _parameters(
-    folder: Path, result: FitResult, rows: Sequence[Sequence[object]], figures: bool
+    folder: Path,
+    result: FitResult,
+    rows: Sequence[Sequence[object]],
+    fields: Sequence[str],
+    figures: bool,
 ) -> Section:
+    """Values of `fields` have a section of their own."""
     known = result.uncertainty
     header, shown = ["parameter", "start", "fitted", "bounds", "flag"], []
     for row in rows:
         name, start, fitted, error, lower, upper, _, low, high, flag = row
+        if any(_is_of(field, name) for field in fields):
+            continue
         cells = [text(name), text(start), text(fitted)]
         if known is not None:
             cells += [text(error), f"{text(lower)} to {text(upper)}", _relative(fitted, error)]
@@ -139,11 +170,13 @@ def _parameters(
         )
         if not known.not_identifiable and not known.remarks:
             note += " Every parameter is identified by these data."
-        blocks += [Table(header, shown), Text(note)]
     else:
-        blocks += [Table(header, shown), Text("No uncertainty was computed.")]
+        why = result.no_uncertainty if isinstance(result, TestsFit) else ""
+        why = why or "no uncertainty was computed"
+        note = f"{why[0].upper()}{why[1:]}."
+    blocks += [*([Table(header, shown)] if shown else []), Text(note)]
     correlation = known_correlation(result)
-    if figures and known is not None and correlation is not None:
+    if figures and known is not None and correlation is not None and len(rows) <= _CORRELATIONS:
         path = diagnostics.plot_correlation(folder / "correlation.png", known.names, correlation)
         blocks.append(Picture(path, "Correlation of the parameters' errors."))
     if figures and len(result.history) > 1:
@@ -152,105 +185,41 @@ def _parameters(
     return Section("Parameters", blocks)
 
 
+def _is_of(field: str, name: object) -> bool:
+    """Whether this is an entry of a field."""
+    return str(name).startswith(f"{field}[")
+
+
 def _relative(fitted: object, error: object) -> str:
     if not isinstance(fitted, float) or not isinstance(error, float) or fitted == 0.0:
         return "-"
     return f"{100.0 * abs(error / fitted):.2g} %" if np.isfinite(error) else "-"
 
 
-# --- simulated tests ------------------------------------------------------------------
-def _simulated(
+# --- fields ---------------------------------------------------------------------------
+def _fields(
     folder: Path,
-    test: str,
-    measurements: Mapping[str, Measurement],
-    found: Simulated,
-    known: bool,
+    fields: Mapping[str, FittedField],
+    result: FitResult,
+    parameters: ParameterSet,
     figures: bool,
-) -> Blocks:
-    rows = []
-    whitened = {}
-    for name, measurement in measurements.items():
-        values, residuals = found[name]
-        r = residuals.numpy()
-        size = root_mean_square(r)
-        whitened[name] = r if known or size == 0.0 else r / size
-        for label, (misfit, real) in misfit_of(name, measurement, values).items():
-            share = f"{100.0 * misfit / real:.3g} %" if real > 0.0 else "-"
-            rows.append([label, f"{misfit:.4g}", share, f"{size:.4g}" if known else "-"])
-    header = ("measurement", "rms fitted - measured", "of rms measured", "rms of all in sigmas")
-    blocks: Blocks = [Table(header, rows)]
-    if not figures:
-        return blocks
-    series = [
-        curve
-        for name, measurement in measurements.items()
-        if (curve := curve_of(name, measurement, found[name][0]))
-    ]
-    if series:
-        path = plot_curves(folder / f"{test}_curves.png", series)
-        blocks.append(Picture(path, "Measured (points) and fitted (lines)."))
-    for name, measurement in measurements.items():
-        if isinstance(measurement, FieldMeasurement):
-            blocks += _maps(folder, f"{test}_{name}", name, measurement, found[name][0])
-    path = plot_histograms(folder / f"{test}_residuals.png", whitened)
-    scaled = "the stated noise" if known else "their own spread, as the noise is not known"
-    blocks.append(
-        Picture(path, f"Residuals in units of {scaled}; the line is the normal distribution.")
-    )
-    return blocks
-
-
-def _maps(
-    folder: Path, stem: str, name: str, measurement: FieldMeasurement, values: Values
-) -> Iterator[Picture]:
-    for number, maps in enumerate(maps_of(measurement, values), start=1):
-        images = images_to_draw(np.asarray(np.isfinite(maps.measured).any(axis=1)))
-        points, axes = in_view(maps.points)
-        path = plot_maps(
-            folder / f"{stem}_{number}.png",
-            points,
-            maps.measured[images],
-            maps.fitted[images],
-            [f"time {measurement.times[k]:.6g}" for k in images],
-            maps.label,
-            axes,
-        )
-        yield Picture(path, f"{name}: {maps.label}.")
-
-
-def _series_rows(
-    tests: Mapping[str, Mapping[str, Measurement] | Specimens],
-    found: Mapping[str, Any],
-) -> Iterator[Sequence[object]]:
-    """Of _SERIES."""
-    for test, measurements in tests.items():
-        if not isinstance(measurements, Mapping):
-            continue
-        for name, measurement in measurements.items():
-            if curve := curve_of(name, measurement, found[test][name][0]):
-                for row in zip(curve.times, curve.measured, curve.fitted, strict=True):
-                    yield [test, name, *map(float, row)]
-
-
-# --- specimens ------------------------------------------------------------------------
-def _specimens(
-    folder: Path,
-    test: str,
-    specimens: Specimens,
-    predicted: Mapping[str, torch.Tensor],
-    figures: bool,
-) -> Blocks:
-    specimens = with_rates(specimens)
-    compared = channels(specimens, predicted, unpredicted(specimens, predicted))
-    rows = []
-    for channel in compared:
-        misfit = root_mean_square(channel.residual[channel.used])
-        real = root_mean_square(channel.measured[channel.used])
-        share = f"{100.0 * misfit / real:.3g} %" if real > 0.0 else "-"
-        rows.append([channel.label, str(int(channel.used.sum())), f"{misfit:.4g}", share])
-    header = ("variable", "values", "rms fitted - measured", "of rms measured")
-    blocks: Blocks = [Table(header, rows)]
-    for channel in compared if figures else ():
-        path = curves.plot_curves(folder / f"{test}_{channel.label}.png", specimens, channel)
-        blocks.append(Picture(path, f"Measured (points) and fitted (lines) {channel.label}."))
-    return blocks
+) -> Section:
+    shown, pictures, files, known = [], [], [], result.uncertainty
+    for name, field in fields.items():
+        start = parameters.initial[name].cpu().double().numpy()
+        more, error = {"start": start}, None
+        if known is not None:
+            own = torch.tensor([_is_of(name, n) for n in known.names])
+            error = known.standard_errors[own].numpy().reshape(field.values.shape)
+            more["standard_error"] = error
+        stem = folder / name
+        files += [path.name for path in write_field(stem, field, more)]
+        v = field.values
+        cells = [name, f"{len(v)} {'nodes' if field.nodal else 'elements'}", text(start.mean())]
+        cells += [text(float(value)) for value in (v.min(), v.mean(), v.max())]
+        shown.append([*cells, "-" if error is None else text(float(np.median(error)))])
+        if figures:
+            pictures += draw_field(stem, name, field, error)
+    header = ("field", "on", "start", "smallest", "mean", "largest", "median standard error")
+    note = f"Every value is in {', '.join(files)} (VTU: with the mesh, for ParaView)."
+    return Section("Parameter fields", [Table(header, shown), Text(note), *pictures])

@@ -13,8 +13,9 @@ S. Avril, M. Grediac, F. Pierron, Comput. Mech. 34, 2004).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,30 +77,42 @@ def virtual_fields(mesh: Mesh, held: str, loaded: str, component: str) -> dict[s
     middle = 0.5 * (mesh.points.min(axis=0) + mesh.points.max(axis=0))
     half = 0.5 * np.ptp(mesh.points, axis=0)
 
-    def made(direction: int, shape: Callable[[Array], Array], across: int | None) -> VirtualField:
-        def displacement(x: Array) -> Array:
-            w = np.zeros_like(x)
-            w[:, direction] = shape((x[:, axis] - start) / (stop - start))
-            if across is not None:
-                w[:, direction] *= (x[:, across] - middle[across]) / half[across]
-            return w
+    def made(direction: int, shape: Sequence[float], across: int | None) -> VirtualField:
+        centre = None if across is None else (across, float(middle[across]), float(half[across]))
+        displacement = _Polynomial(direction, tuple(shape), axis, float(start), float(stop), centre)
+        return VirtualField(displacement, sum(shape) if direction == along else 0.0)
 
-        end = float(shape(np.ones(1))[0])
-        return VirtualField(displacement, end if direction == along else 0.0)
-
-    def bubble(s: Array) -> Array:
-        return 4.0 * s * (1.0 - s)
-
-    found = {
-        "linear": made(along, lambda s: s, None),
-        "quadratic": made(along, np.square, None),
-    }
+    linear, quadratic, bubble = (0.0, 1.0), (0.0, 0.0, 1.0), (0.0, 4.0, -4.0)
+    found = {"linear": made(along, linear, None), "quadratic": made(along, quadratic, None)}
     for k in (k for k in range(mesh.dim) if k != axis):
-        name = "" if mesh.dim == 2 else f" {COMPONENTS[k]}"
+        name = "" if mesh.dim == 2 else f"_{COMPONENTS[k]}"
         found[f"bending{name}"] = made(axis, bubble, k)
         found[f"shear{name}"] = made(axis if k == along else k, bubble, None)
         found[f"contraction{name}"] = made(k, bubble, k)
     return found
+
+
+@dataclass(frozen=True)
+class _Polynomial:
+    """In one `direction`, a polynomial in s with the coefficients `shape`, from the lowest; s goes
+    from 0 at `start` to 1 at `stop` along `axis`. With `centre`, an axis, a middle and a half
+    width, times a coordinate from -1 to 1 along that axis. (Ranks send it to each other.)"""
+
+    direction: int
+    shape: tuple[float, ...]
+    axis: int
+    start: float
+    stop: float
+    centre: tuple[int, float, float] | None
+
+    def __call__(self, x: Array) -> Array:
+        w = np.zeros_like(x)
+        s = (x[:, self.axis] - self.start) / (self.stop - self.start)
+        w[:, self.direction] = np.polynomial.polynomial.polyval(s, self.shape)
+        if self.centre is not None:
+            axis, middle, half = self.centre
+            w[:, self.direction] *= (x[:, axis] - middle) / half
+        return w
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,3 +228,19 @@ def with_covariance(
     measurement = problem.measurements[name]
     assert isinstance(measurement, VirtualFieldsMeasurement)
     return replace(measurement, covariance=covariance)
+
+
+class VirtualFieldsProblem(SimulationProblem):
+    """A test by virtual fields, with the `motion` that prescribes the nodes of its simulation."""
+
+    def __init__(self, motion: NodalMotion, *args: Any, **options: Any) -> None:
+        """`args`, `options`: as of `SimulationProblem`."""
+        super().__init__(*args, **options)
+        self.motion = motion
+
+    def weigh(self, x: Tensor) -> None:
+        """Weigh by the noise of the displacements too, at parameters `x` `(P,)` of a first fit
+        (`with_covariance`). Collective."""
+        for name, measurement in self.measurements.items():
+            if isinstance(measurement, VirtualFieldsMeasurement):
+                self.measurements[name] = with_covariance(self, name, self.motion, x)

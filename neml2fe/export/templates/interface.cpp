@@ -96,6 +96,8 @@ struct Update {
 
 const int FEW = 2;  // points that are done faster one by one than side by side
 
+bool is_role(int role) { return role >= 0 && role < ROLES; }
+
 }  // namespace
 
 extern "C" {
@@ -125,22 +127,25 @@ const neml2fe_material *neml2fe_load(const char *library, const char *name) {
   return nullptr;
 }
 
-int neml2fe_size(const neml2fe_material *m, neml2fe_role role) { return m->sizes[role]; }
+int neml2fe_size(const neml2fe_material *m, neml2fe_role role) {
+  return m && is_role(role) ? m->sizes[role] : 0;
+}
 
 const neml2fe_variable *neml2fe_variable_at(const neml2fe_material *m, neml2fe_role role,
                                             int index) {
-  return index >= 0 && index < m->counts[role] ? m->variables[role] + index : nullptr;
+  const bool there = m && is_role(role) && index >= 0 && index < m->counts[role];
+  return there ? m->variables[role] + index : nullptr;
 }
 
-const char *neml2fe_measure(const neml2fe_material *m) { return m->measure; }
+const char *neml2fe_measure(const neml2fe_material *m) { return m ? m->measure : nullptr; }
 
 void neml2fe_initial_state(const neml2fe_material *m, long n, double *state) {
-  for (long i = 0; i < n; ++i)
+  for (long i = 0; m && i < n; ++i)
     for (int c = 0; c < m->sizes[NEML2FE_STATE]; ++c) *state++ = m->initial[c];
 }
 
 void neml2fe_default_parameters(const neml2fe_material *m, double *parameters) {
-  for (int c = 0; c < m->sizes[NEML2FE_PARAMETERS]; ++c) parameters[c] = m->parameters[c];
+  for (int c = 0; m && c < m->sizes[NEML2FE_PARAMETERS]; ++c) parameters[c] = m->parameters[c];
 }
 
 void neml2fe_set_threads(int n) { threads = n > 1 ? n : 1; }

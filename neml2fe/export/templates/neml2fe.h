@@ -56,7 +56,8 @@ const char *neml2fe_last_error(void);
 /* Names in the library, one at a time: NULL behind the last. `library` as above. */
 const char *neml2fe_material_name(const char *library, int index);
 
-/* Numbers of a role: of one point, or of all parameters. */
+/* Numbers of a role: of one point, or of all parameters. Of a material that is NULL, here and
+   below, there is nothing: 0, NULL, nothing written. */
 int neml2fe_size(const neml2fe_material *material, neml2fe_role role);
 
 /* Variables of a role, one at a time: NULL behind the last. */

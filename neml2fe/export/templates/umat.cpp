@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <string>
 #include <utility>
 
 #include "library.h"
@@ -58,20 +59,26 @@ struct Choice {
 
 const neml2fe_material *material(const char *cmname) {
   static const Choice choice;
-  char wanted[61];
+  static thread_local char wanted[81] = "";  // of the last call of this thread, and what it found
+  static thread_local const neml2fe_material *m = nullptr;
   int length = 0;
   while (*cmname == '_') ++cmname;  // CalculiX: ABAQUS_STEEL without ABAQUS
-  while (length < 60 && cmname[length] && cmname[length] != ' ') ++length;
+  while (length < 80 && cmname[length] && cmname[length] != ' ') ++length;
+  if (m && !strncmp(wanted, cmname, length) && !wanted[length]) return m;
   memcpy(wanted, cmname, length);
   wanted[length] = 0;
-  const neml2fe_material *m = choice.find(wanted);
+  m = choice.find(wanted);
   if (!m && choice.name) m = choice.find(choice.name);
   if (m) return m;
   if (choice.name)
     stop("no material '%s' (NEML2FE_MATERIAL), nor '%s'", choice.name, wanted);
   neml2fe_load(nullptr, wanted);
-  stop("%s; or name a library in NEML2FE_LIBRARY, or a material in NEML2FE_MATERIAL",
-       neml2fe_last_error());
+  const std::string own = neml2fe_last_error();
+  if (!choice.library)
+    stop("%s; or name a library in NEML2FE_LIBRARY, or a material in NEML2FE_MATERIAL",
+         own.c_str());
+  neml2fe_load(choice.library, wanted);
+  stop("%s; %s; or name a material in NEML2FE_MATERIAL", own.c_str(), neml2fe_last_error());
 }
 
 // The components that the host knows, and those whose stress is zero instead.
@@ -297,7 +304,9 @@ extern "C" __attribute__((visibility("default"))) void umat_(
   if (small) {
     Matrix R;
     from_fortran(DROT, R);
-    if (R[0][0] != 1 || R[1][1] != 1 || R[2][2] != 1) rotate(m, R, old_state);
+    bool turned = false;
+    for (int i = 0; i < 9; ++i) turned = turned || DROT[i] != (i % 4 == 0);
+    if (turned) rotate(m, R, old_state);
     for (int i = 0; i < c.n; ++i) {
       strain[c.place[i]] = (STRAN[i] + DSTRAN[i]) / c.factor(i);
       if (old_strain) old_strain[c.place[i]] = STRAN[i] / c.factor(i);

@@ -53,9 +53,11 @@ class Gradients:
 
 
 class Rates:
-    """A direction: rates of `tensors`."""
+    """A direction: rates of some of the `tensors`; None of the others, which are held."""
 
-    def __init__(self, tensors: Sequence[torch.Tensor], rates: Sequence[torch.Tensor]) -> None:
+    def __init__(
+        self, tensors: Sequence[torch.Tensor], rates: Sequence[torch.Tensor | None]
+    ) -> None:
         self.tensors, self.rates = list(tensors), list(rates)
         self._number = {id(t): k for k, t in enumerate(self.tensors)}
 
@@ -76,7 +78,7 @@ class Rates:
                 (
                     (p * rate).sum()
                     for p, rate in zip(pulled, self.rates, strict=True)
-                    if p is not None
+                    if p is not None and rate is not None
                 ),
                 output.new_zeros(()),
             )

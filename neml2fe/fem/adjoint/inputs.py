@@ -37,8 +37,10 @@ def parameters_of(problem: Problem) -> dict[str, torch.Tensor]:
 def tensors_of_problem(problem: Problem) -> dict[str, torch.Tensor]:
     """Parameters of materials, and the tensors among fields, initial states, loads and prescribed
     displacements: `fields.temperature`, `<body>.fields.temperature` (and of an interface),
-    `<body>.initial_state.x`, `<condition>.value`. Each tensor once."""
+    `<body>.initial_state.x`, `<condition>.value`, and `coordinates`. Each tensor once."""
     found = parameters_of(problem)
+    if problem.coordinates is not None:
+        found["coordinates"] = problem.coordinates
     groups: list[tuple[str, Mapping[str, FieldLike]]] = [("fields.", problem.fields)]
     for body in problem.bodies:
         groups.append((f"{body.name}.fields.", body.fields))

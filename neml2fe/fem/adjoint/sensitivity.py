@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 
 from neml2fe.errors import ConvergenceError, InputError, suggest
 from neml2fe.fem.adjoint.gradients import Rates
-from neml2fe.fem.adjoint.inputs import load_tensors, parameters_of, tensors_of_problem
+from neml2fe.fem.adjoint.inputs import parameters_of, tensors_of_problem
 from neml2fe.fem.adjoint.instants import zero_instant
+from neml2fe.fem.adjoint.load_rates import LoadRates
 from neml2fe.fem.adjoint.solids import SolidAdjoint
-from neml2fe.fem.adjoint.step import TakenStep, advance, kept, require_equilibrium, take
+from neml2fe.fem.adjoint.step import TakenStep, kept, require_equilibrium
 from neml2fe.fem.adjoint.sweep import RTOL
 from neml2fe.fem.adjoint.tape import Tape
 from neml2fe.fem.adjoint.terms import TermAdjoint
 from neml2fe.fem.algebra import LinearResult
 from neml2fe.fem.collective import collectively
 from neml2fe.fem.observations import Instant
+from neml2fe.fem.problem import Problem
 from neml2fe.material import State
 
 Array = NDArray[np.float64]
@@ -40,26 +42,26 @@ def push(
     """March along `directions` through the steps of a tape. Collective.
 
     `observed(n, d, rates)` sees those of direction number d at the end of step n, from 1.
-    Raises `Error` and `ConvergenceError` as `reverse` does, `InputError` for a direction of
-    something that is no parameter, field or initial state.
+    Raises `Error` and `ConvergenceError` as `reverse` does, `InputError` for a direction that does
+    not fit.
     """
     problem = tape.problem
     require_equilibrium(tape)
-    along = [_rates(tape, direction) for direction in directions]
+    along = [_rates(problem, direction) for direction in directions]
+    loads = [LoadRates(problem, rates) for rates in along]
     with kept(tape), torch.no_grad():
-        states = tape.first()
-        take(tape, states)
+        tape.first()
         starts = [
             [adjoint.push_start(problem.start_time, rates) for adjoint in tape.adjoints]
             for rates in along
         ]
-        for n in range(1, len(tape.steps) + 1):
-            take(tape, states)
-            step = _TangentStep(tape, tape.steps[n - 1])
+        for n, taken in enumerate(tape.steps, 1):
+            step = _TangentStep(tape, taken)
             for d, rates in enumerate(along):
-                found, starts[d] = step.push(tape.adjoints, rates, starts[d])
+                found, starts[d] = step.push(tape.adjoints, rates, loads[d], starts[d])
                 observed(n, d, found)
-            states = advance(tape, n, states)
+            for term in problem.terms:
+                term.accept()
 
 
 class _TangentStep(TakenStep):
@@ -75,7 +77,7 @@ class _TangentStep(TakenStep):
         return self.problem.equations.solve_with_tangent(rhs, self.unbalanced, RTOL)
 
     def push(
-        self, adjoints: Sequence[TermAdjoint], rates: Rates, old: list[State]
+        self, adjoints: Sequence[TermAdjoint], rates: Rates, loads: LoadRates, old: list[State]
     ) -> tuple[Instant, list[State]]:
         """Rates of the `Instant` and of the states at the end, from those at the beginning.
         Collective."""
@@ -89,14 +91,17 @@ class _TangentStep(TakenStep):
                 adjoint.push_forces(self.u, self.time, self.dt, rates, rate, local)
 
         collectively(problem.comm, push_forces, every_rank=True)
-        forces = unknowns.reduced(unknowns.sum_to_owners(local.cpu().numpy()))
-        rhs = np.where(fixed, 0.0, -forces)
+        nodal = unknowns.sum_to_owners(local.cpu().numpy()) - loads.forces(self.time)
+        forces = unknowns.reduced(nodal)
+        found.q = given = loads.prescribed(self.time)
+        push = equations.tangent_product(given) + unknowns.turning(given, self.unbalanced)
+        rhs = np.where(fixed, 0.0, loads.control(self.time) - forces - push)
         if problem.algebra.norm(rhs) > 0.0:
             with problem.stopwatch("sensitivity solve"):
                 linear = self._solve(rhs)
             if not linear.converged:
                 raise ConvergenceError(f"sensitivities at time {self.time:g}: {linear.reason}")
-            found.q = np.where(fixed, 0.0, linear.x)
+            found.q = np.where(fixed, given, linear.x)
         du = unknowns.tangent(found.q)
         found.u = torch.as_tensor(du).to(self.u)
         moved = unknowns.sum_to_owners(equations.matrix.product(du))
@@ -116,8 +121,8 @@ class _TangentStep(TakenStep):
         return found, new
 
 
-def _rates(tape: Tape, direction: Direction) -> Rates:
-    tensors, parameters = tensors_of_problem(tape.problem), parameters_of(tape.problem)
+def _rates(problem: Problem, direction: Direction) -> Rates:
+    tensors, parameters = tensors_of_problem(problem), parameters_of(problem)
     for name, rate in direction.items():
         if name not in tensors:
             raise InputError(f"the problem has no tensor '{name}'{suggest(name, tensors)}")
@@ -128,9 +133,4 @@ def _rates(tape: Tape, direction: Direction) -> Rates:
             )
         if name not in parameters and not tensors[name].requires_grad:
             raise InputError(f"'{name}' must require a gradient to have forward sensitivities")
-        if name in load_tensors(tape.problem):
-            raise InputError(
-                f"there are no forward sensitivities by '{name}', a load or prescribed "
-                "displacement; gradients of a loss there are"
-            )
-    return Rates([tensors[n] for n in direction], list(direction.values()))
+    return Rates(list(tensors.values()), [direction.get(name) for name in tensors])

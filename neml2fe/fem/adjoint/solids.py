@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from neml2fe.fem.adjoint.gradients import Gradients, Rates
+from neml2fe.fem.adjoint.shape import Shape
 from neml2fe.fem.adjoint.terms import (
     Bars,
     HistoryAdjoint,
@@ -14,6 +15,7 @@ from neml2fe.fem.adjoint.terms import (
     require_converged,
     through,
 )
+from neml2fe.fem.integrals.block import ElementBlock
 from neml2fe.fem.terms.solid import SolidTerm
 from neml2fe.material import PointCotangents, State
 
@@ -24,6 +26,10 @@ class SolidAdjoint(HistoryAdjoint):
     """Elements with a material, a part at a time as in `SolidTerm.update`."""
 
     term: SolidTerm
+
+    def __init__(self, term: SolidTerm, shape: Shape | None = None) -> None:
+        super().__init__(term)
+        self._shape = shape
 
     def advance(self, u: Tensor, time: float, dt: float) -> State:
         term, block = self.term, self.term.block
@@ -51,6 +57,7 @@ class SolidAdjoint(HistoryAdjoint):
     def pull(self, u: Tensor, w: Tensor, time: float, dt: float, bars: Bars, to: Gradients) -> Bars:
         term, block = self.term, self.term.block
         old = {n: torch.empty_like(v) for n, v in term.state.items()}
+        moved = self._moved()
         for part in block.parts():
             strain = block.strain(u, part)  # before the virtual strain, which F-bar takes there
             work = block.volumes(part).flatten()
@@ -65,17 +72,49 @@ class SolidAdjoint(HistoryAdjoint):
                 with torch.enable_grad():
                     given = term.fields(time, part)
                 through(given, found.fields, to)
+            if moved is not None:
+                with torch.enable_grad():
+                    product = (found.strain * moved.strain(u, part)).sum()
+                    virtual = moved.virtual_strain(w, part) * term.trial_stress[points]
+                    total = product + (moved.volumes(part).flatten() @ virtual.flatten(1)).sum()
+                to.through(total, torch.ones_like(total))
         return old
+
+    def _moved(self, rates: Rates | None = None) -> ElementBlock | None:
+        """The elements as functions of the coordinates of nodes, if derivatives by these are asked
+        for, or along `rates` of these."""
+        shape = self._shape
+        if shape is None or (rates is not None and rates.of(shape.coordinates) is None):
+            return None
+        return self.term.block.moved(shape.points())
+
+    def _strain_rate(
+        self, moved: ElementBlock | None, u: Tensor, part: slice, rates: Rates
+    ) -> Tensor | None:
+        """With the coordinates of nodes, at fixed displacements."""
+        if moved is None:
+            return None
+        with torch.enable_grad():
+            strain = moved.strain(u, part)
+        return rates.through(strain)
 
     def push_forces(
         self, u: Tensor, time: float, dt: float, rates: Rates, old: State, forces: Tensor
     ) -> None:
-        block = self.term.block
+        block, moved = self.term.block, self._moved(rates)
         for part in block.parts():
             strain = block.strain(u, part)
-            fixed = torch.zeros_like(strain)
+            change = self._strain_rate(moved, u, part, rates)
+            fixed = torch.zeros_like(strain) if change is None else change
             stress, _ = self._jvp(strain, fixed, part, time, dt, rates, old)
             block.add_forces(stress.contiguous(), part, forces)
+            if moved is not None:
+                with torch.enable_grad():
+                    held = torch.zeros_like(forces)
+                    moved.add_forces(self.term.trial_stress[block.points_of(part)], part, held)
+                rate = rates.through(held)
+                if rate is not None:
+                    forces += rate
 
     def push_end(
         self, u: Tensor, du: Tensor, time: float, dt: float, rates: Rates, old: State
@@ -83,10 +122,13 @@ class SolidAdjoint(HistoryAdjoint):
         term, block = self.term, self.term.block
         new = {n: torch.empty_like(v) for n, v in term.state.items()}
         new[term.material.stress] = torch.empty_like(term.stress)
+        moved = self._moved(rates)
         for part in block.parts():
             strain = block.strain(u, part)
-            moved = block.push_strain(du, part)
-            stress, state = self._jvp(strain, moved, part, time, dt, rates, old)
+            change = block.push_strain(du, part)
+            own = self._strain_rate(moved, u, part, rates)
+            change = change if own is None else change + own
+            stress, state = self._jvp(strain, change, part, time, dt, rates, old)
             for name, rate in {**state, term.material.stress: stress}.items():
                 new[name][block.points_of(part)] = rate
         return new

@@ -13,6 +13,7 @@ from neml2fe.fem.adjoint.checkpoints import Checkpoints
 from neml2fe.fem.adjoint.gradients import Gradients, agree, same_on_every_rank
 from neml2fe.fem.adjoint.inputs import tensors_of_problem, with_parameters
 from neml2fe.fem.adjoint.sensitivity import Direction, push
+from neml2fe.fem.adjoint.shape import check_observations, follow
 from neml2fe.fem.adjoint.sweep import reverse
 from neml2fe.fem.adjoint.tape import Tape
 from neml2fe.fem.collective import collectively
@@ -50,9 +51,8 @@ class Solution:
     def sensitivities(self, directions: Sequence[Direction]) -> dict[str, Tensor]:
         """How the observations change along D directions, by name `(T, ..., D)`. Collective.
 
-        A direction holds rates of tensors by their names (`tensors_of_problem`). Raises `Error`
-        where the run was not recorded or something has changed since, `InputError` for a direction
-        that does not fit, such as one of loads or prescribed displacements.
+        A direction holds rates of tensors by name (`tensors_of_problem`). Raises `Error` where the
+        run was not recorded or something has changed since, `InputError` for one that does not fit.
         """
         return self._run.push(directions)
 
@@ -94,6 +94,7 @@ def solve(
     parameters = dict(parameters or {})
     for condition in problem.conditions:
         check_constants(condition)
+    check_observations(problem, observe)
     with with_parameters(problem, parameters):
         known = tensors_of_problem(problem)
         tensors = [t for t in known.values() if t.requires_grad]
@@ -161,6 +162,7 @@ class _Run:
     def march(self) -> tuple[Tensor, ...]:
         """Take the steps; the observations, `(T, ...)` each. Collective."""
         problem = self.problem
+        follow(problem)
         problem.reset()
         if self._checkpoints is not None:
             self.tape = Tape(problem, self._checkpoints)

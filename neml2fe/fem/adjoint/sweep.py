@@ -63,6 +63,9 @@ def _pulled(
     """Cotangents of the states at the beginning of a step. Collective."""
 
     def pull() -> list[Bars]:
+        if tape.shape is not None:
+            work = tape.shape.external_work(w, step.time)
+            gradients.through(work, -torch.ones_like(work))
         return [
             adjoint.pull(step.u, w, step.time, step.dt, end, gradients)
             for adjoint, end in zip(tape.adjoints, ends, strict=True)

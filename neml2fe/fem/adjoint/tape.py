@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from neml2fe.errors import Error
 from neml2fe.fem.adjoint.checkpoints import Checkpoints, States, Trail
 from neml2fe.fem.adjoint.make import adjoint_of
+from neml2fe.fem.adjoint.shape import Shape
 from neml2fe.fem.problem import Problem, StepResult
 
 Array = NDArray[np.float64]
@@ -40,7 +41,8 @@ class Tape:
 
     def __init__(self, problem: Problem, checkpoints: Checkpoints) -> None:
         self.problem = problem
-        self.adjoints = [adjoint_of(term) for term in problem.terms]
+        self.shape = Shape.of(problem)
+        self.adjoints = [adjoint_of(term, self.shape) for term in problem.terms]
         self.steps: list[TapedStep] = []
         self.trail = Trail(checkpoints, problem.comm)
         self.trail.start(self.states())

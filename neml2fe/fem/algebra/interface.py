@@ -196,6 +196,8 @@ class Algebra(ABC):
         - `monitor(iteration, norm)`: called on every rank.
         - `atol`: replaces that of the tolerances in this solve.
 
+        The dofs of `set_constrained` keep the values that they have in `x0`.
+
         An exception in a callback reaches the caller as itself; the other ranks raise
         `ConvergenceError` with its message. That needs the callback to fail *between*
         collective operations: where one rank may fail before a collective call of the same

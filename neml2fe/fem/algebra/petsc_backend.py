@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -182,7 +183,22 @@ class PetscAlgebra(Algebra):
         atol: float | None = None,
     ) -> NonlinearResult:
         check_length("x0", x0, self.layout.n_owned_dofs)
-        return self._solver.nonlinear(self._system(), residual, jacobian, x0, monitor, atol)
+        held = self._constrained
+
+        def holding(x: Array) -> Array:
+            # Multigrid moves constrained dofs by what a linear solve may leave of its residual.
+            x[held] = x0[held]
+            return x
+
+        result = self._solver.nonlinear(
+            self._system(),
+            lambda x: residual(holding(x)),
+            lambda x: jacobian(holding(x)),
+            x0,
+            monitor,
+            atol,
+        )
+        return replace(result, x=holding(result.x))
 
     def renew(self) -> None:
         self._solver.renew()

@@ -144,7 +144,10 @@ class PetscSetUp:
     def _remedy(self, failure: str) -> bool:
         """After a `failure`: prepare another attempt; False when nothing is left to try."""
         kept = self._policy.action is not SetUp.REBUILD
-        indefinite = NOT_DEFINITE in failure and self._symmetric and self._promise is None
+        # A multigrid that is kept may be indefinite itself: its smoothers cover the spectrum of
+        # the matrix that they were made for, and that of elements that flow is wider.
+        indefinite = NOT_DEFINITE in failure and not kept
+        indefinite = indefinite and self._symmetric and self._promise is None
         rescued = self._direct and not self._begin_direct
         if NOT_FINITE in failure or self._free_motion:
             self.rebuild()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 
@@ -47,6 +48,13 @@ class ElementBlock:
         self._native: NativeElement | None = None
         if points.device.type == "cpu":
             self._native = prepared(self.cell_type, measure, degree, self.n_points)
+
+    def moved(self, points: torch.Tensor) -> ElementBlock:
+        """The same elements with their nodes at other `points`, in torch, which differentiates by
+        these."""
+        block = copy.copy(self)
+        block.points, block._native = points, None
+        return block
 
     @property
     def n_points(self) -> int:

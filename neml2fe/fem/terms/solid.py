@@ -144,6 +144,11 @@ class SolidTerm(Term):
                 self._failed = time, dt, points.start + int(bad[0]), strain[bad[0]]
         return failed
 
+    @property
+    def trial_stress(self) -> torch.Tensor:
+        """Of the last update, `(n, 6)` or `(n, 3, 3)`."""
+        return self._trial_stress
+
     def accept(self) -> None:
         self.state, self._trial = self._trial, self.state
         self.stress, self._trial_stress = self._trial_stress, self.stress
