@@ -228,4 +228,5 @@ def main() -> None:
     console.print(f"memory of a gradient over 200 steps / one step: {report.get('memory')}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,8 @@ _COMPONENTS = {
     "R2": "11 12 13 21 22 23 31 32 33",
     "Vec": "1 2 3",
 }
+_SIZES = {"SR2": 6, "R2": 9, "Vec": 3}
+_SHOWN = 9  # numbers of a parameter that are written out
 
 
 def described(layout: Layout, umat: bool = False) -> str:
@@ -33,22 +35,29 @@ def described(layout: Layout, umat: bool = False) -> str:
         )
     rows += _field_rows(layout.fields) if umat else _rows("field", layout.fields)
     for v in layout.parameters:
-        value = layout.values[v.offset] if v.size == 1 else f"{v.size} numbers"
-        rows.append(f"  {_numbered(parameters, v)}  {v.name} = {value}")
+        values = layout.values[v.offset : v.offset + v.size]
+        shown = " ".join(map(str, values)) if v.size <= _SHOWN else f"{v.size} numbers"
+        rows.append(f"  {_numbered(parameters, v)}  {v.name} = {shown}")
     if umat:
+        n = size(layout.state)
         rows.append(
-            f"  *DEPVAR {size(layout.state)}; *USER MATERIAL, CONSTANTS={size(layout.parameters)} "
-            "or CONSTANTS=1 with the value 0 for the parameters above"
+            f"  {f'*DEPVAR {n}' if n else 'no *DEPVAR'}; *USER MATERIAL, "
+            f"CONSTANTS={size(layout.parameters)} or CONSTANTS=1 with the value 0 for the "
+            "parameters above"
         )
     return "\n".join(rows)
 
 
 def _rows(what: str, row: Iterable[Variable]) -> list[str]:
-    return [
-        f"  {_numbered(what, v)}  {v.name}"
-        + (f" ({_COMPONENTS[v.kind]})" if v.kind in _COMPONENTS else "")
-        for v in row
-    ]
+    return [f"  {_numbered(what, v)}  {v.name}{_components(v)}" for v in row]
+
+
+def _components(v: Variable) -> str:
+    """Of a tensor; of each, where there is one for each grain or the like."""
+    if v.kind not in _COMPONENTS:
+        return ""
+    n = v.size // _SIZES[v.kind]
+    return f" ({_COMPONENTS[v.kind]}{f', {n} times' if n > 1 else ''})"
 
 
 def _field_rows(fields: Iterable[Variable]) -> list[str]:

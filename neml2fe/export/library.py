@@ -12,12 +12,13 @@ from pathlib import Path
 from neml2fe.errors import InputError, ModelError
 from neml2fe.export.layout import Layout
 from neml2fe.export.source import Part, library_table, parts_of
-from neml2fe.kernels import Untraceable, backend, build, extra_options, find_compiler
+from neml2fe.kernels import Untraceable, backend, extra_options, find_compiler, run_compiler
 from neml2fe.material import Material
 from neml2fe.types import Scalar
 
 TEMPLATES = Path(__file__).with_name("templates")
 HEADER = "neml2fe.h"
+LONGEST_NAME = 80  # of CMNAME
 _SCALAR = ("-O3", "-DNEML2FE_SCALAR=1")
 _OBJECT = ("-c", "-fvisibility=hidden", f"-I{TEMPLATES}")
 # Its own symbols come first, and host codes bring C++ libraries of other ages.
@@ -89,8 +90,13 @@ def build_umat(
     told: Callable[[str], None] = lambda line: None,
 ) -> list[Layout]:
     """`build_library` with the subroutine UMAT; raises `ModelError` for fields that are no
-    scalars, which Abaqus does not have."""
+    scalars, which Abaqus does not have, and for names that are too long for it."""
     for given in materials:
+        if len(given.name) > LONGEST_NAME:
+            raise ModelError(
+                f"'{given.name}': names of a UMAT have at most {LONGEST_NAME} characters, this "
+                f"has {len(given.name)}"
+            )
         for name, kind in given.material.field_spec.items():
             if kind is not Scalar:
                 raise ModelError(
@@ -123,14 +129,14 @@ def _build(texts: Mapping[str, _Text], to: Path, told: Callable[[str], None]) ->
             text, source = texts[entry], folder / f"{entry}.cpp"
             source.write_text(text.cpp, encoding="utf-8")
             done = folder / f"{entry}.o"
-            build(compiler, [source], done, [*options, *_OBJECT, *text.options], entry)
+            run_compiler(compiler, [source], done, [*_OBJECT, *text.options, *options], entry)
             told(entry)
             return done
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             objects = list(threads.map(compiled, texts))
         library = folder / "library.so"
-        build(compiler, objects, library, [*options, *_SHARED], str(to))
+        run_compiler(compiler, objects, library, [*options, *_SHARED], str(to))
         # A running program keeps the file that it has; it must not be written over.
         beside = to.with_name(f".{to.name}.new")
         beside.write_bytes(library.read_bytes())

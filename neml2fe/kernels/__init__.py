@@ -13,7 +13,7 @@ from neml2fe.kernels.backend import (
     repeated,
     repetitions,
 )
-from neml2fe.kernels.build import NoCompiler, build, extra_options, find_compiler
+from neml2fe.kernels.build import NoCompiler, extra_options, find_compiler, run_compiler
 from neml2fe.kernels.kernel import History, Kernel, Results, recorded_kernels, settings_of
 from neml2fe.kernels.program import TRACING, Program, Stage, Variable, solved, traced
 from neml2fe.kernels.request import BAR, RATE, SOLUTION, Array, Request, numbers_of
@@ -44,7 +44,6 @@ __all__ = [
     "Untraceable",
     "Variable",
     "backend",
-    "build",
     "cache_dir",
     "chosen_backend",
     "common_dtype",
@@ -56,6 +55,7 @@ __all__ = [
     "recorded_kernels",
     "repeated",
     "repetitions",
+    "run_compiler",
     "settings_of",
     "solved",
     "traced",

@@ -64,7 +64,7 @@ def host_library(source: str, label: str = "") -> Built:
 
     def make(text: Path, library: Path) -> None:
         try:
-            build(compiler, [text], library, options, f"the kernel {label or text.stem}")
+            run_compiler(compiler, [text], library, options, f"the kernel {label or text.stem}")
         except BuildError as error:
             raise BuildError(f"{error}\nThe source is kept in {text}") from error
 
@@ -76,7 +76,7 @@ def extra_options() -> list[str]:
     return _words("NEML2FE_CXXFLAGS", os.environ.get("NEML2FE_CXXFLAGS", ""))
 
 
-def build(
+def run_compiler(
     compiler: Compiler, given: Sequence[Path], to: Path, options: Sequence[str], what: str
 ) -> None:
     """Compile or link files; raises `BuildError`, which calls them `what`."""

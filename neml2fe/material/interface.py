@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import torch
@@ -53,6 +54,10 @@ class PointMaterial(Protocol):
     @property
     def parameters(self) -> dict[str, torch.Tensor]:
         """See `Material.parameters`."""
+        ...
+
+    def with_parameters(self, values: Mapping[str, torch.Tensor]) -> AbstractContextManager[object]:
+        """See `Material.with_parameters`."""
         ...
 
     def initial_state(
@@ -146,6 +151,10 @@ class Adapter:
     @property
     def parameters(self) -> dict[str, torch.Tensor]:
         return self.material.parameters
+
+    def with_parameters(self, values: Mapping[str, torch.Tensor]) -> AbstractContextManager[object]:
+        """See `Material.with_parameters`."""
+        return self.material.with_parameters(values)
 
     def initial_state(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -20,6 +21,7 @@ from neml2fe.material.results import Fields, PointCotangents, PointResult, State
 from neml2fe.material.shapes import Shapes, state_shapes
 from neml2fe.material.variables import require_variables, state_of, strain_of, stress_of
 from neml2fe.models import Model
+from neml2fe.models.functional import substituted
 from neml2fe.models.model import Spec
 from neml2fe.types import R2, TypedTensor
 
@@ -92,6 +94,11 @@ class Material:
         gradient.
         """
         return self.compiled.parameters()
+
+    def with_parameters(self, values: Mapping[str, torch.Tensor]) -> AbstractContextManager[object]:
+        """Within this context `values`, by the names of `parameters`, take the place of these;
+        they have their shapes."""
+        return substituted(self.model, values)
 
     def state_shapes(self, fields: Fields | None = None) -> Shapes:
         """Sub-batch and base shape of every state variable, given the fields of some points."""

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <atomic>
+#include <cfloat>
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -61,7 +62,7 @@ struct Update {
       case NEML2FE_PARAMETERS:
         return {rows[place.role] + place.offset, 0, 0};
       case NEML2FE_STATE:
-        return {(given ? old_state : rows[NEML2FE_STATE]) + place.offset, m.sizes[NEML2FE_STATE], 0};
+        return {(given ? old_state : rows[place.role]) + place.offset, m.sizes[place.role], 0};
       case TANGENT:
         return {rows[TANGENT] ? rows[TANGENT] : unused, rows[TANGENT] ? place.size : 0, 0};
       case ENERGY:
@@ -95,6 +96,12 @@ struct Update {
 };
 
 const int FEW = 2;  // points that are done faster one by one than side by side
+
+bool finite(const double *values, int n) {
+  bool all = true;
+  for (int k = 0; k < n; ++k) all &= std::fabs(values[k]) <= DBL_MAX;
+  return all;
+}
 
 bool is_role(int role) { return role >= 0 && role < ROLES; }
 
@@ -199,12 +206,14 @@ long neml2fe_update(const neml2fe_material *m, long n, double time, double dt,
     for (long i = 0; i < n; ++i) update.run(m->one, i, 1, found + i, found + n + i);
 
   const int states = m->sizes[NEML2FE_STATE];
+  const int slopes = width * (m->logarithmic ? 6 : m->sizes[NEML2FE_STRAIN]);
   long failed = 0;
   for (long i = 0; i < n; ++i) {
-    if (found[i] != NEML2FE_CONVERGED && m->careful) update.run(m->careful, i, 1, found + i, found + n + i);
-    for (int c = 0; c < width; ++c)
-      if (found[i] == NEML2FE_CONVERGED && !std::isfinite(own_stress[i * width + c]))
-        found[i] = NEML2FE_NOT_FINITE;
+    if (found[i] != NEML2FE_CONVERGED && m->careful)
+      update.run(m->careful, i, 1, found + i, found + n + i);
+    const bool good = finite(own_stress + i * width, width) &&
+                      (!tangent || finite(own_tangent + i * slopes, slopes));
+    if (found[i] == NEML2FE_CONVERGED && !good) found[i] = NEML2FE_NOT_FINITE;
     if (m->stress_in_state >= 0)
       memcpy(state + i * states + m->stress_in_state, own_stress + i * width,
              width * sizeof(double));

@@ -13,17 +13,15 @@
 #include <cstring>
 #include <mutex>
 #include <string>
-#include <utility>
 
-#include "library.h"
-#include "tensors.h"
+#include "point.h"
 
 extern "C" void xit_(void) __attribute__((weak));  // how Abaqus ends a job
 
 namespace {
 
-const double CUTBACK = 0.25;  // PNEWDT where a point fails
-const int LIMIT = 25;         // corrections of strains that no component prescribes
+const double CUTBACK = 0.25;    // PNEWDT where a point fails
+const double AT_ONCE = 1e-8;  // of the time before: a step that is too short for creep
 
 [[noreturn]] void stop(const char *format, ...) {
   static std::mutex once;  // never given back: the first thread ends the program
@@ -42,10 +40,14 @@ const int LIMIT = 25;         // corrections of strains that no component prescr
 struct Choice {
   const char *library = getenv("NEML2FE_LIBRARY"), *name = getenv("NEML2FE_MATERIAL");
 
+  // CalculiX makes _STEEL of ABAQUS_STEEL: underscores in front are looked at only after the rest.
   static const neml2fe_material *in(const char *library, const char *name) {
     const char *known;
     for (int k = 0; (known = neml2fe_material_name(library, k)); ++k)
       if (!strcasecmp(known, name)) return neml2fe_load(library, known);
+    for (int k = 0; (known = neml2fe_material_name(library, k)); ++k)
+      if (!strcasecmp(known + strspn(known, "_"), name + strspn(name, "_")))
+        return neml2fe_load(library, known);
     return nullptr;
   }
 
@@ -61,9 +63,8 @@ const neml2fe_material *material(const char *cmname) {
   static const Choice choice;
   static thread_local char wanted[81] = "";  // of the last call of this thread, and what it found
   static thread_local const neml2fe_material *m = nullptr;
-  int length = 0;
-  while (*cmname == '_') ++cmname;  // CalculiX: ABAQUS_STEEL without ABAQUS
-  while (length < 80 && cmname[length] && cmname[length] != ' ') ++length;
+  int length = static_cast<int>(strnlen(cmname, 80));
+  while (length && cmname[length - 1] == ' ') --length;
   if (m && !strncmp(wanted, cmname, length) && !wanted[length]) return m;
   memcpy(wanted, cmname, length);
   wanted[length] = 0;
@@ -79,50 +80,6 @@ const neml2fe_material *material(const char *cmname) {
          own.c_str());
   neml2fe_load(choice.library, wanted);
   stop("%s; %s; or name a material in NEML2FE_MATERIAL", own.c_str(), neml2fe_last_error());
-}
-
-// The components that the host knows, and those whose stress is zero instead.
-struct Components {
-  int n = 0, place[6], n_free = 0, free[6];
-
-  Components(int ndi, int nshr, int ntens) {
-    static const int SHEAR[3] = {5, 4, 3};
-    if (ndi < 1 || ndi > 3 || nshr < 0 || nshr > 3 || ntens != ndi + nshr || (ndi == 3 && !nshr))
-      stop("NTENS = %d with NDI = %d and NSHR = %d is none of 3D (6), plane strain or "
-           "axisymmetric (4), plane stress (3), uniaxial (1)", ntens, ndi, nshr);
-    for (int k = 0; k < ndi; ++k) place[n++] = k;
-    for (int k = 0; k < nshr; ++k) place[n++] = SHEAR[k];
-    if (ndi == 3) return;
-    for (int k = 0; k < 6; ++k) {
-      bool known = false;
-      for (int c = 0; c < n; ++c) known = known || place[c] == k;
-      if (!known) free[n_free++] = k;
-    }
-  }
-
-  // Of a stress in Mandel notation; strains are the other way round.
-  double factor(int c) const { return place[c] < 3 ? 1 : ROOT2; }
-};
-
-// Solve A x = b in place for m columns, by elimination with partial pivoting.
-bool solve(double *A, double *b, int n, int m) {
-  for (int k = 0; k < n; ++k) {
-    int p = k;
-    for (int i = k + 1; i < n; ++i)
-      if (std::fabs(A[i * n + k]) > std::fabs(A[p * n + k])) p = i;
-    if (!(std::fabs(A[p * n + k]) > 0)) return false;
-    for (int j = 0; j < n; ++j) std::swap(A[k * n + j], A[p * n + j]);
-    for (int j = 0; j < m; ++j) std::swap(b[k * m + j], b[p * m + j]);
-    for (int i = 0; i < n; ++i) {
-      if (i == k) continue;
-      double f = A[i * n + k] / A[k * n + k];
-      for (int j = k; j < n; ++j) A[i * n + j] -= f * A[k * n + j];
-      for (int j = 0; j < m; ++j) b[i * m + j] -= f * b[k * m + j];
-    }
-  }
-  for (int k = 0; k < n; ++k)
-    for (int j = 0; j < m; ++j) b[k * m + j] /= A[k * n + k];
-  return true;
 }
 
 // Turn the tensors of a state by the rotation of a step, as Abaqus turns stress and strain.
@@ -149,108 +106,6 @@ double *old_of(const neml2fe_material *m, neml2fe_role role, double *state) {
   return nullptr;
 }
 
-// What all updates of one call have in common.
-struct Point {
-  const neml2fe_material *m;
-  double time, dt;
-  const double *fields, *parameters;
-  double *old_state, *state;
-
-  bool update(const double *strain, double *stress, double *tangent) const {
-    return neml2fe_update(m, 1, time, dt, strain, fields, parameters, old_state, stress, state,
-                          tangent, nullptr, nullptr) == 0;
-  }
-};
-
-// Strains to stresses; where `c` has free components, the strains there for which the stresses are
-// zero. `tangent` and `stress` are those of the components of `c`, as the host wants them.
-bool small_strain(const Point &p, const Components &c, double *strain, double *stress,
-                  double *tangent) {
-  double s[6], T[36];
-  for (int k = 0;; ++k) {
-    if (!p.update(strain, s, T)) return false;
-    double off = 0, size = 0, A[25], b[25];
-    for (int i = 0; i < 6; ++i) size += s[i] * s[i];
-    for (int i = 0; i < c.n_free; ++i) off += s[c.free[i]] * s[c.free[i]];
-    if (off <= 1e-24 * size) break;
-    for (int i = 0; i < c.n_free; ++i) {
-      b[i] = s[c.free[i]];
-      for (int j = 0; j < c.n_free; ++j) A[i * c.n_free + j] = T[6 * c.free[i] + c.free[j]];
-    }
-    if (!solve(A, b, c.n_free, 1)) return false;
-    double step = 0, reach = 0;
-    for (int i = 0; i < c.n_free; ++i) strain[c.free[i]] -= b[i], step += b[i] * b[i];
-    for (int i = 0; i < 6; ++i) reach += strain[i] * strain[i];
-    if (step <= 1e-30 * reach) break;  // as close as round-off lets it come
-    if (k == LIMIT) return false;
-  }
-  double A[25], b[30];  // the change of free strains with the others
-  for (int i = 0; i < c.n_free; ++i) {
-    for (int j = 0; j < c.n_free; ++j) A[i * c.n_free + j] = T[6 * c.free[i] + c.free[j]];
-    for (int j = 0; j < c.n; ++j) b[i * c.n + j] = T[6 * c.free[i] + c.place[j]];
-  }
-  if (!solve(A, b, c.n_free, c.n)) return false;
-  for (int i = 0; i < c.n; ++i) {
-    stress[i] = s[c.place[i]] / c.factor(i);
-    for (int j = 0; j < c.n; ++j) {
-      double t = T[6 * c.place[i] + c.place[j]];
-      for (int k = 0; k < c.n_free; ++k) t -= T[6 * c.place[i] + c.free[k]] * b[k * c.n + j];
-      tangent[i + c.n * j] = t / (c.factor(i) * c.factor(j));
-    }
-  }
-  return true;
-}
-
-// Cauchy stress, and the change of Kirchhoff stress over J along stretchings D without spin, which
-// is that of its Jaumann rate.
-bool finite_strain(const Point &p, const Components &c, const Matrix F, double *stress,
-                   double *tangent) {
-  double raw[9], T[81], row[6];
-  const double J = determinant(F);
-  if (!(J > 0) || !p.update(&F[0][0], raw, T)) return false;
-  const char *measure = neml2fe_measure(p.m);
-  const bool pk1 = !strcmp(measure, "PK1"), pk2 = !strcmp(measure, "PK2");
-  const bool cauchy = !strcmp(measure, "CAUCHY");
-  const double scale = cauchy ? 1 : 1 / J;
-  const Matrix one = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
-  Matrix S, a, b;
-  if (pk1)
-    memcpy(S, raw, sizeof S);
-  else
-    from_mandel(raw, S);
-  product(pk2 ? F : one, S, pk1 || pk2 ? F : one, a);
-  to_mandel(a, row);
-  for (int i = 0; i < c.n; ++i) stress[i] = scale * row[c.place[i]] / c.factor(i);
-  for (int j = 0; j < c.n; ++j) {
-    double unit[6] = {}, change[9] = {};
-    Matrix D, dF, dS;
-    unit[c.place[j]] = 1 / c.factor(j);  // an engineering shear strain of 1
-    from_mandel(unit, D);
-    product(D, F, dF);
-    const int n = pk1 ? 9 : 6;
-    for (int i = 0; i < n; ++i)
-      for (int k = 0; k < 9; ++k) change[i] += T[9 * i + k] * (&dF[0][0])[k];
-    if (pk1)
-      memcpy(dS, change, sizeof dS);
-    else
-      from_mandel(change, dS);
-    product(pk2 ? F : one, dS, pk1 || pk2 ? F : one, a);
-    if (pk1 || pk2) {
-      product(pk2 ? F : one, S, dF, b);
-      for (int k = 0; k < 9; ++k) (&a[0][0])[k] += (&b[0][0])[k];
-    }
-    if (pk2) {
-      product(dF, S, F, b);
-      for (int k = 0; k < 9; ++k) (&a[0][0])[k] += (&b[0][0])[k];
-    }
-    to_mandel(a, row);
-    if (cauchy && c.place[j] < 3)  // of J sigma
-      for (int i = 0; i < 6; ++i) row[i] += raw[i];
-    for (int i = 0; i < c.n; ++i) tangent[i + c.n * j] = scale * row[c.place[i]] / c.factor(i);
-  }
-  return true;
-}
-
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) void umat_(
@@ -263,8 +118,15 @@ extern "C" __attribute__((visibility("default"))) void umat_(
     const double *CELENT, const double *DFGRD0, const double *DFGRD1, const int *NOEL,
     const int *NPT, const int *LAYER, const int *KSPT, const int *KSTEP, const int *KINC) {
   const neml2fe_material *m = material(CMNAME);
-  const Components c(*NDI, *NSHR, *NTENS);
+  if (*NDI < 1 || *NDI > 3 || *NSHR < 0 || *NSHR > 3 || *NTENS != *NDI + *NSHR ||
+      (*NDI == 3 && !*NSHR))
+    stop("NTENS = %d with NDI = %d and NSHR = %d is none of 3D (6), plane strain or "
+         "axisymmetric (4), plane stress (3), uniaxial (1)", *NTENS, *NDI, *NSHR);
+  const Components c(*NDI, *NSHR);
   const bool small = !strcmp(neml2fe_measure(m), "small strain");
+  if (!small && *PNEWDT < 0)
+    stop("'%s' is a law of the deformation gradient, which gives Cauchy stress; CalculiX wants "
+         "another one (PNEWDT = %g at the start says that it calls)", m->name, *PNEWDT);
   if (!small && c.n_free)
     stop("'%s' is a law of the deformation gradient, for 3D, plane strain and axisymmetric "
          "elements (NDI = 3), not for NDI = %d", m->name, *NDI);
@@ -289,8 +151,10 @@ extern "C" __attribute__((visibility("default"))) void umat_(
     else
       fields[k] = PREDEF[next] + DPRED[next], ++next;
   }
-  const Point p{m,       TIME[1] + *DTIME,          *DTIME,   fields,
-                given ? PROPS : nullptr, old_state, old_state + n_state};
+  // Without time, as Abaqus asks for the first stiffness: what the law answers at once.
+  const double dt = *DTIME != 0 ? *DTIME : AT_ONCE * (TIME[1] > 0 ? TIME[1] : 1);
+  const Point p{m,         TIME[1] + dt, dt, fields, given ? PROPS : nullptr, old_state,
+                old_state + n_state};
   memcpy(old_state, STATEV, n_state * sizeof(double));
   double *old_stress = old_of(m, NEML2FE_STRESS, old_state);
   double *old_strain = old_of(m, NEML2FE_STRAIN, old_state);

@@ -12,7 +12,7 @@ from neml2fe.fem.conditions.conditions import CohesiveInterface
 from neml2fe.fem.conditions.fields import FieldLike
 from neml2fe.fem.conditions.tensors import condition_tensors, tensors_of
 from neml2fe.fem.problem import Problem
-from neml2fe.material import PointMaterial, replaced
+from neml2fe.material import PointMaterial
 
 
 def materials_of(problem: Problem) -> dict[str, PointMaterial]:
@@ -88,7 +88,7 @@ def with_parameters(problem: Problem, values: Mapping[str, torch.Tensor]) -> Ite
             own = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
             known = material.parameters
             own = {n: v for n, v in own.items() if n in known}
-            stack.enter_context(replaced.with_parameters(material, own))
+            stack.enter_context(material.with_parameters(own))
         yield
 
 
