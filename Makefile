@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PEERS := .venv-peer/bin
+DOLFINX := .venv-dolfinx/bin
+DOLFINX_PYTHON ?= /usr/bin/python3
 
 # Open MPI refuses to start ranks for root, or more ranks than cores, unless it is told to.
 export OMPI_ALLOW_RUN_AS_ROOT := 1
@@ -11,10 +13,10 @@ export OMPI_MCA_rmaps_base_oversubscribe := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # One thread a process: tests run side by side, and so do MPI ranks.
-test parity bindings-test: export OMP_NUM_THREADS := 1
+test parity bindings-test dolfinx-test: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: test-slow help setup run test lint doctor parity bindings-test peers catalog lock clean distclean
+.PHONY: test-slow help setup run test lint doctor parity bindings-test dolfinx-test peers catalog lock clean distclean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -47,6 +49,19 @@ parity: peers ## compare with other codes, installed beside in .venv-peer (sever
 
 bindings-test: peers ## the bindings in the codes that they are for, installed as for parity
 	$(PEERS)/pytest bindings
+	@if $(DOLFINX_PYTHON) -c 'import dolfinx as d; assert d.__version__[:4] == "0.5."' 2> /dev/null; \
+	then $(MAKE) --no-print-directory dolfinx-test; \
+	else echo "bindings/dolfinx is not tested: $(DOLFINX_PYTHON) has no DOLFINx 0.5" \
+	    "(Debian 12: apt install python3-dolfinx)"; fi
+
+# In the system's Python, since no index has DOLFINx 0.5; bindings/dolfinx/README.md says why --no-deps.
+dolfinx-test:
+	@test -x $(DOLFINX)/python || $(DOLFINX_PYTHON) -m venv --system-site-packages .venv-dolfinx
+	@echo '*' > .venv-dolfinx/.gitignore
+	$(DOLFINX)/pip install -q "$$(grep '^torch==' constraints.txt)" casadi meshio nmhit filelock rich
+	$(DOLFINX)/pip install -q pytest pytest-timeout
+	$(DOLFINX)/pip install -q --no-deps -e .
+	NEML2FE_PYTHON=$(abspath $(PEERS)/python) $(DOLFINX)/python -m pytest bindings/dolfinx
 
 peers:
 	@test -x $(PEERS)/python || $(PYTHON) -m venv .venv-peer
@@ -72,4 +87,4 @@ clean: ## remove caches, build leftovers and results
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean ## also remove the virtual environments
-	rm -rf .venv .venv-peer *.egg-info
+	rm -rf .venv .venv-peer .venv-dolfinx *.egg-info

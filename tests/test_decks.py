@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ladder import DECKS, f64
+from ladder import DECKS, close, f64
 
 import neml2fe
 from neml2fe.drivers import History
+from neml2fe.types import Scalar
 
 NAMES = sorted(p.stem for p in DECKS.glob("*.i"))
 REFERENCE_TOLERANCE = 1e-7  # of the largest value of a variable, as the headers say
@@ -205,3 +206,13 @@ def test_a_driver_run_is_differentiable_in_the_history() -> None:
     # Plastic flow remembers the path; the final strain matters most.
     assert float(strain.grad[-1].abs().max()) > 0.0 and float(strain.grad[-2].abs().max()) > 0.0
     assert f64(0.0).equal(strain.grad[0].abs().max())
+
+
+def test_a_table_may_stand_where_it_is_used(tmp_path: Path) -> None:
+    deck = tmp_path / "table.i"
+    deck.write_text(
+        "[Models]\n[E]\ntype = ScalarLinearInterpolation\nargument = T\n"
+        "abscissa = '300 500 900'\nordinate = '200e3 190e3 150e3'\n[]\n[]\n"
+    )
+    law = neml2fe.load_model(deck, "E")
+    close(law(Scalar(f64([400.0, 700.0]))).data, f64([195e3, 170e3]))

@@ -1,145 +1,26 @@
-"""The binding against DOLFINx itself, and simulations with it against neml2fe's own solver."""
+"""The binding against DOLFINx itself: updates, states, forms, and what is refused."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
+import importlib
 
 import numpy as np
 import pytest
 
-pytest.importorskip("dolfinx", reason="DOLFINx is not installed: make bindings-test")
+pytest.importorskip("dolfinx", reason="DOLFINx is not in this Python: make bindings-test")
 
-import meshio
+import dolfinx
+import neml2fe_dolfinx
 import torch
 import ufl
 from dolfinx import fem
-from dolfinx.mesh import CellType, create_box, create_unit_square, meshtags
-from dolfinx.nls.petsc import NewtonSolver
+from dolfinx.mesh import create_unit_square, meshtags
+from dolfinx_bodies import STEEL, bend, cube, law
 from mpi4py import MPI
-
-sys.path.insert(0, str(Path(__file__).parent))
-from dolfinx_reference import ROOT, Case, python
 from neml2fe_dolfinx import QuadratureMaterial, QuadratureProblem
 
-from neml2fe import load_model
 from neml2fe.errors import ConvergenceError, ModelError
-from neml2fe.material import Material, finite_strain
-
-HERE = Path(__file__).parent
-SPEC = importlib.util.spec_from_file_location("dolfinx_binding_example", HERE / "example.py")
-example = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(example)
-
-LAWS = str(HERE / "laws.i")
-STEEL = str(ROOT / "examples" / "steel.i")
-LU = {"ksp_type": "preonly", "pc_type": "lu"}
-
-needs_reference = pytest.mark.skipif(
-    python() is None, reason="NEML2FE_PYTHON names no Python with neml2fe's solver"
-)
-
-
-def law(name: str = "plasticity", deck: str = LAWS) -> Material:
-    return Material(load_model(deck, name))
-
-
-def cube(n: int = 2) -> fem.Function:
-    """Displacements on a cube of hexahedra."""
-    mesh = create_box(MPI.COMM_WORLD, [[0.0] * 3, [1.0] * 3], [n] * 3, CellType.hexahedron)
-    return fem.Function(fem.VectorFunctionSpace(mesh, ("Lagrange", 1)))
-
-
-def bend(u: fem.Function, size: float) -> None:
-    """An uneven motion with strains of about `size`."""
-    u.interpolate(
-        lambda x: (
-            size
-            * np.stack([x[0] + 0.3 * x[1] * x[2], 0.5 * x[0] ** 2, x[2] * x[0] - x[1]])[
-                : u.function_space.mesh.geometry.dim
-            ]
-        )
-    )
-
-
-def lattice_file(path: Path, cell_type: str, n: int, lengths: tuple[float, ...]) -> str:
-    """A rectangle of triangles or box of hexahedra in meshio's order, inner nodes shifted."""
-    dim = len(lengths)
-    numbers = np.arange((n + 1) ** dim).reshape((n + 1,) * dim)
-    points = np.stack(np.meshgrid(*[np.linspace(0, 1, n + 1)] * dim, indexing="ij"), -1)
-    points = points.reshape(-1, dim)
-    inside = ((points > 0) & (points < 1)).all(1)
-    shift = np.random.default_rng(1).uniform(-0.2, 0.2, points.shape) / n
-    points[inside] += shift[inside]
-    ring = [(0, 0), (1, 0), (1, 1), (0, 1)]
-    if dim == 3:
-        ring = [(*at, up) for up in (0, 1) for at in ring]
-    cells = np.stack([numbers[tuple(slice(o, n + o) for o in at)].ravel() for at in ring], 1)
-    if cell_type == "triangle":
-        cells = np.vstack([cells[:, [0, 1, 2]], cells[:, [0, 2, 3]]])
-    meshio.Mesh(np.pad(points * lengths, ((0, 0), (0, 3 - dim))), {cell_type: cells}).write(path)
-    return str(path)
-
-
-# --- simulations ----------------------------------------------------------------------------
-CUBE = {
-    "deck": LAWS,
-    "model": "plasticity",
-    "formulation": "three_dimensional",
-    "degree": 2,
-    "held": [("bottom", c) for c in "xyz"],
-    "driven": ("top", "y", [0.0, 1.0, 3.0], [0.0, 0.006, -0.006]),
-    "times": [0.5, 1.0, 1.5, 2.0, 2.5, 3.0],
-    "sides": True,
-}
-
-
-@needs_reference
-@pytest.mark.parametrize(
-    ("cell_type", "lengths", "changes"),
-    [
-        ("hexahedron", (1.0, 1.0, 1.0), {}),
-        ("hexahedron", (1.0, 1.0, 1.0), {"kinematics": "finite", "times": [0.5, 1.0, 2.0]}),
-        (
-            "triangle",
-            (1.0, 2.0),
-            {"formulation": "plane_stress", "held": [("bottom", "x"), ("bottom", "y")]},
-        ),
-    ],
-    ids=["J2", "J2 at finite strain", "J2 in plane stress"],
-)
-def test_cyclic_tests_agree_with_our_solver(cell_type, lengths, changes, tmp_path):
-    mesh = lattice_file(tmp_path / "body.vtu", cell_type, 3, lengths)
-    case = Case(mesh=mesh, **{**CUBE, **changes})
-    u, forces = example.simulate(case)
-    assert abs(forces).max() > 100.0 and forces.min() < 0.0 < forces.max()
-    of_forces, of_u = example.differences(case, tmp_path, u, forces)
-    assert of_forces < 1e-8 and of_u < 1e-8
-
-
-@needs_reference
-@pytest.mark.mpi
-def test_two_ranks_give_what_our_solver_gives_on_one():
-    """The example, the plate, which prints how far it is from our solver."""
-    mpiexec = shutil.which("mpiexec")
-    if mpiexec is None:
-        pytest.skip("no mpiexec")
-    env = os.environ | {
-        "OMPI_ALLOW_RUN_AS_ROOT": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        "OMPI_MCA_rmaps_base_oversubscribe": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    run = [mpiexec, "-n", "2", sys.executable, str(HERE / "example.py"), "4"]
-    out = subprocess.run(run, capture_output=True, text=True, env=env, timeout=300)
-    assert out.returncode == 0, out.stderr
-    last = out.stdout.strip().splitlines()[-1].replace(",", "").split()
-    assert last[:4] == ["relative", "to", "neml2fe's", "solver:"]
-    assert float(last[5]) < 1e-8 and float(last[7]) < 1e-8
+from neml2fe.material import finite_strain
 
 
 # --- the map itself ---------------------------------------------------------------------------
@@ -258,61 +139,6 @@ def test_fields_are_expressions_that_every_update_reads():
     assert abs(stress[:, 3:]).max() < 1e-9
 
 
-def test_derivatives_by_parameters_over_steps_match_differences():
-    """Direct differentiation of the force on a bar, two plastic steps and one back."""
-
-    def run(material: Material, rate: dict[str, torch.Tensor] | None) -> tuple[float, float]:
-        u = cube()
-        space, mesh = u.function_space, u.function_space.mesh
-        points = QuadratureMaterial(material, u, 2)
-        v, du, pull = ufl.TestFunction(space), ufl.TrialFunction(space), fem.Function(space)
-        top = fem.Constant(mesh, 0.0)
-
-        def on(axis: int, at: float, component: int) -> np.ndarray:
-            part = space.sub(component), space.sub(component).collapse()[0]
-            return fem.locate_dofs_geometrical(part, lambda x: np.isclose(x[axis], at))[0]
-
-        low = [(on(1, 0.0, c), c) for c in range(3)]
-        bcs = [fem.dirichletbc(0.0, dofs, space.sub(c)) for dofs, c in low]
-        bcs += [fem.dirichletbc(top, on(1, 1.0, 1), space.sub(1))]
-        problem = QuadratureProblem([points], u, bcs)
-        solver = NewtonSolver(mesh.comm, problem)
-        solver.convergence_criterion, solver.rtol, solver.atol = "residual", 1e-13, 1e-9
-        pull.x.array[on(1, 1.0, 1)] = 1.0
-        fixed = [fem.dirichletbc(0.0, dofs, space.sub(c)) for dofs, c in low]
-        fixed += [fem.dirichletbc(0.0, on(1, 1.0, 1), space.sub(1))]
-        state_rate, force_rate = None, 0.0
-        for k, height in enumerate((2e-3, 5e-3, 3e-3), 1):
-            problem.time, problem.dt, top.value = float(k), 1.0, height
-            solver.solve(u)
-            if rate is not None:
-                alone, _ = points.derivative(rate, None, state_rate)
-                work = ufl.inner(alone, points.variation(v)) * points.dx
-                u_rate = fem.petsc.LinearProblem(
-                    points.jacobian(du, v), -work, fixed, petsc_options=LU
-                ).solve()
-                stress_rate, state_rate = points.derivative(rate, u_rate, state_rate)
-                force_rate = fem.assemble_scalar(
-                    fem.form(ufl.inner(stress_rate, points.variation(pull)) * points.dx)
-                )
-            force = fem.assemble_scalar(fem.form(points.residual(pull)))
-            problem.accept()
-        return force, force_rate
-
-    material = law()
-    name = next(n for n in material.parameters if n.endswith(".sy"))
-    value = material.parameters[name]
-    _, exact = run(material, {name: torch.ones_like(value)})
-    there = []
-    for step in (0.05, -0.05):
-        with torch.no_grad():
-            value += step
-            there.append(run(material, None)[0])
-            value -= step
-    assert abs(exact) > 0.1
-    assert abs((there[0] - there[1]) / 0.1 - exact) < 1e-6 * abs(exact)
-
-
 # --- what is refused --------------------------------------------------------------------------
 def test_wrong_names_shapes_and_kinds_are_one_clear_error():
     u = cube(1)
@@ -330,3 +156,14 @@ def test_wrong_names_shapes_and_kinds_are_one_clear_error():
     points.update(1.0, 1.0)
     with pytest.raises(ModelError, match="yield"):
         points.derivative({"yeild": torch.tensor(1.0)})
+    other = QuadratureMaterial(law(), cube(1), 2)
+    with pytest.raises(ModelError, match="other displacements than those of the problem"):
+        QuadratureProblem([points, other], u)
+    with pytest.raises(ModelError, match="set `time` and `dt`"):
+        QuadratureProblem([points], u).form(u.vector)
+
+
+def test_other_releases_of_dolfinx_are_refused(monkeypatch):
+    monkeypatch.setattr(dolfinx, "__version__", "0.9.0")
+    with pytest.raises(ImportError, match=r"needs DOLFINx 0\.5, this is 0\.9\.0"):
+        importlib.reload(neml2fe_dolfinx)

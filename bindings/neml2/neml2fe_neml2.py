@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -93,6 +94,10 @@ class Neml2Material:
         """NEML2's, by their full names."""
         return self._neml2.parameters
 
+    def with_parameters(self, values: Mapping[str, torch.Tensor]) -> AbstractContextManager[None]:
+        """See `Material.with_parameters`."""
+        return self._neml2.with_parameters(values)
+
     def to(self, *args: Any, **kwargs: Any) -> Neml2Material:
         """Move the parameters to another device or number type, as `torch.nn.Module.to`."""
         self.model.to(*args, **kwargs)
@@ -129,7 +134,8 @@ class Neml2Material:
         searched for, and the others are solved without them."""
         inputs, n = self._inputs(strain, state, time, dt, fields), len(strain)
         slope = (self.stress, self.strain) if tangent else None
-        parts = self._neml2.solved(inputs, torch.arange(n, device=strain.device), slope)
+        with self._neml2.lock:
+            parts = self._neml2.solved(inputs, torch.arange(n, device=strain.device), slope)
         status = torch.full((n,), Status.ITERATION_LIMIT, device=strain.device)
         status[~finite(inputs, n)] = Status.NOT_FINITE
         iterations = torch.zeros_like(status)
@@ -218,10 +224,11 @@ class Neml2Material:
     def _gap(self, but: Iterable[str]) -> str:
         """A gap in NEML2's chain rule that more goes through than these variables and the time."""
         for place, through in self._gaps.items():
-            if through - {*but, *self._times}:
+            others = through - {*but, *self._times, *self._guesses}
+            if others:
                 return (
                     f"'{self.label}': NEML2's derivatives leave out a variable in place of a "
-                    f"parameter ({place}), by which {', '.join(sorted(through))} act"
+                    f"parameter ({place}), by which {', '.join(sorted(others))} act"
                 )
         return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -69,9 +70,9 @@ class Derivatives:
                 name: own[name].detach() + factor.view(n, *[1] * rate.ndim) * rate.to(own[name])
                 for name, rate in parameter_rates.items()
             }
-            with self._replaced(varied):
+            with self.model.with_parameters(varied):
                 for name, value in self.model.values(inputs, n).items():
-                    numbers = value.reshape(n, -1)
+                    numbers = value.reshape(n, math.prod(value.shape[1:]))
                     columns = [self._slope(numbers[:, i], factor) for i in range(numbers.shape[1])]
                     rates[name] = torch.stack(columns, -1).reshape(value.shape)
         return rates
@@ -85,22 +86,6 @@ class Derivatives:
         return torch.zeros_like(by) if found is None else found
 
     @contextmanager
-    def _replaced(self, tensors: Mapping[str, torch.Tensor]) -> Iterator[None]:
-        """Within this context the parameters of these names are other tensors."""
-        places = {}
-        for name in tensors:
-            path, _, symbol = name.rpartition(".")
-            places[name] = self.module.get_submodule(path)._parameters, symbol
-        before = {name: table[symbol] for name, (table, symbol) in places.items()}
-        try:
-            for name, (table, symbol) in places.items():
-                table[symbol] = tensors[name]  # type: ignore[assignment]
-            yield
-        finally:
-            for name, (table, symbol) in places.items():
-                table[symbol] = before[name]
-
-    @contextmanager
     def _reverse(self) -> Iterator[None]:
         """Within this context NEML2's reverse mode works: all parameters require a gradient."""
         grouped = [u for u in self.model.updates if len(u.system.unknown_groups) > 1]
@@ -109,14 +94,15 @@ class Derivatives:
                 f"'{self.model.label}': NEML2 differentiates no system with several groups of "
                 "unknowns (SchurComplement) in reverse; put the unknowns in one group"
             )
-        before = [(p, p.requires_grad) for p in self.module.parameters()]
-        try:
-            self.module.requires_grad_(True)
-            with self._failing():
-                yield
-        finally:
-            for parameter, required in before:
-                parameter.requires_grad_(required)
+        with self.model.lock:
+            before = [(p, p.requires_grad) for p in self.module.parameters()]
+            try:
+                self.module.requires_grad_(True)
+                with self._failing():
+                    yield
+            finally:
+                for parameter, required in before:
+                    parameter.requires_grad_(required)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:

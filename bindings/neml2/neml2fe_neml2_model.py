@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ import torch
 from neml2.solvers import ConvergenceError as NoConvergence
 from neml2.solvers import RetCode
 
-from neml2fe.errors import InputError, ModelError
+from neml2fe.errors import Error, InputError, ModelError
 from neml2fe.material import Spec
 from neml2fe.types import TENSOR_TYPES
 
 FAILURES = (NoConvergence, torch.linalg.LinAlgError)
+REDUCTIONS = ("SR2Dynamic", "SR2Intermediate")  # of points, or of grains where there are any
 Raw = dict[str, torch.Tensor]
 
 
@@ -38,10 +40,13 @@ class Neml2Model:
 
     Raises `InputError` where NEML2 cannot load it, `ModelError` where it has what points of
     neml2fe have no place for.
+
+    Evaluations hold `lock`, since a system of NEML2 keeps the point that it is being solved at:
+    calls from several threads wait for each other.
     """
 
     def __init__(self, file: Path, name: str) -> None:
-        self.label = f"{file.name}:{name}"
+        self.label, self.lock = f"{file.name}:{name}", threading.RLock()
         if not file.is_file():
             raise InputError(f"NEML2: there is no input file '{file}'")
         try:
@@ -64,6 +69,26 @@ class Neml2Model:
     @property
     def parameters(self) -> Raw:
         return dict(self.module.named_parameters())
+
+    @contextmanager
+    def with_parameters(self, values: Mapping[str, torch.Tensor]) -> Iterator[None]:
+        """Within this context `values`, by the names of `parameters`, take the place of these,
+        in all models that share them."""
+        own = self.parameters
+        new = {id(own[name]): value for name, value in values.items()}
+        places = [
+            (module._parameters, symbol, parameter)
+            for module in self.module.modules()
+            for symbol, parameter in module._parameters.items()
+            if id(parameter) in new
+        ]
+        try:
+            for table, symbol, parameter in places:
+                table[symbol] = new[id(parameter)]  # type: ignore[assignment]
+            yield
+        finally:
+            for table, symbol, parameter in places:
+                table[symbol] = parameter
 
     def _spec(self, side: str, kinds: Mapping[str, Any]) -> Spec:
         for name, kind in kinds.items():
@@ -90,19 +115,29 @@ class Neml2Model:
                 )
 
     def _require_no_sub_batch(self, settings: Any) -> None:
+        without = (
+            "NEML2 3.1 does not differentiate such models, and finite elements need the tangent"
+        )
         for name in self.inputs:
             if settings.sub_batch_shape(name):
                 raise ModelError(
                     f"'{self.label}': '{name}' has a sub-batch {settings.sub_batch_shape(name)}; "
-                    "NEML2 3.1 does not differentiate such models, and finite elements need the "
-                    "tangent"
+                    f"{without}"
                 )
+        for member in self.module.modules():
+            kind = type(member).__name__
+            if kind.startswith(REDUCTIONS):
+                raise ModelError(f"'{self.label}': {kind} joins points or a sub-batch; {without}")
 
     def _inner_ndim(self, name: str) -> int:
         """Dimensions of a parameter that are its own: entries of a table, and its base."""
         path, _, symbol = name.rpartition(".")
         owner = self.module.get_submodule(path)
         own: int = owner._typed_storage_sub_batch_ndim.get(symbol, 0)
+        if symbol.startswith("abscissa"):
+            own = max(own, 1)
+        if symbol == "ordinate":
+            own = max(own, sum(other.startswith("abscissa") for other in owner._parameters))
         return own + len(self.module.parameter_base_shapes[name])
 
     # --- values ---------------------------------------------------------------------------------
@@ -185,24 +220,28 @@ class Neml2Model:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Errors of NEML2 other than of convergence as those of neml2fe."""
+        """Errors of NEML2, or of a law that is registered with it, as those of neml2fe; but for
+        those of convergence."""
         try:
-            yield
-        except FAILURES:
+            with self.lock:
+                yield
+        except (*FAILURES, Error):
             raise
-        except (RuntimeError, ValueError, IndexError) as error:  # shapes, most of the time
+        except Exception as error:  # shapes, most of the time
             raise ModelError(
-                f"NEML2 cannot evaluate '{self.label}' at points of one value each: {error}"
+                f"NEML2 cannot evaluate '{self.label}' at points of one value each: "
+                f"{type(error).__name__}: {error}"
             ) from error
 
 
 def finite(values: Mapping[str, torch.Tensor], n: int) -> torch.Tensor:
     """Where all of the values `(n, ...)` are finite, `(n,)`."""
-    found = [torch.isfinite(v).reshape(n, -1).all(-1) for v in values.values() if v.ndim]
+    per_point = [v.reshape(n, math.prod(v.shape[1:])) for v in values.values() if v.ndim]
+    found = [torch.isfinite(v).all(-1) for v in per_point]
     return torch.stack(found).all(0)
 
 
 def expanded(value: Any, n: int) -> torch.Tensor:
-    """The tensor of a value of NEML2, `(n, *base)`, also where it has no batch."""
+    """The tensor of a value of NEML2, `(n, *sub_batch, *base)`, also where it has no batch."""
     data: torch.Tensor = value.data
-    return data.expand(n, *value.BASE_SHAPE)
+    return data.expand(n, *value.sub_batch_shape, *value.BASE_SHAPE)

@@ -13,56 +13,28 @@ pytest.importorskip("neml2", reason="neml2 is not installed: make bindings-test"
 import torch
 
 import neml2fe
-from neml2fe import fem
-from neml2fe.errors import ConvergenceError, InputError, ModelError
-from neml2fe.fem.mesh.generate import rectangle
-from neml2fe.implicit import Status
-from neml2fe.material import FirstPiolaKirchhoff, LogarithmicStrain, Material, PlaneStress, replaced
+from neml2fe.errors import ModelError
+from neml2fe.material import FirstPiolaKirchhoff, LogarithmicStrain, Material, PlaneStress
 
 sys.path.insert(0, str(Path(__file__).parent))
+from neml2_cases import (
+    DECKS,
+    DT,
+    HERE,
+    PERZYNA,
+    STEEL,
+    choose,
+    difference,
+    differences,
+    n,
+    ours,
+    plastic,
+    randn,
+    theirs,
+)
 from neml2fe_neml2 import Neml2Material
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-DECKS = ROOT / "tests" / "decks"
-STEEL = HERE / "steel.i"
-n = 12
-DT = 0.1
 
-
-def theirs() -> Neml2Material:
-    return Neml2Material(STEEL, "viscoplasticity")
-
-
-def ours() -> Material:
-    return Material(neml2fe.load_model(STEEL, "viscoplasticity"))
-
-
-def randn(*shape: int, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def difference(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float(((a - b).abs().max() / b.abs().max()).detach())
-
-
-def plastic(material: Neml2Material | Material, size: float = 0.004) -> tuple[torch.Tensor, dict]:
-    """A strain, and the state one step before it, of points of which some flow."""
-    first, state = size * randn(n, 6), material.initial_state(n)
-    state = material.update(first, state, DT, DT).state
-    return first + size * randn(n, 6, seed=1), state
-
-
-def choose(material: Neml2Material | Material, *ends: str) -> dict[str, torch.Tensor]:
-    """Only these parameters require a gradient."""
-    for name, value in material.parameters.items():
-        value.requires_grad_(name.endswith(ends))
-        value.grad = None
-    return {k: v for k, v in material.parameters.items() if v.requires_grad}
-
-
-# --- one update -------------------------------------------------------------------------------
 def test_roles_of_variables() -> None:
     a, b = theirs(), ours()
     assert (a.strain, a.stress) == (b.strain, b.stress) == ("strain", "stress")
@@ -93,16 +65,10 @@ def test_the_same_update_as_ours() -> None:
 
 def test_tangent_against_central_differences() -> None:
     material = theirs()
-    strain, state = plastic(material)
-    tangent = material.update(strain, state, 2 * DT, DT).tangent
+    args = (*plastic(material), 2 * DT, DT)
+    tangent = material.update(*args).tangent
     assert tangent is not None
-    h = 1e-6
-    for k in range(6):
-        step = torch.zeros(6, dtype=torch.float64)
-        step[k] = h
-        ahead = material.update(strain + step, state, 2 * DT, DT).stress
-        behind = material.update(strain - step, state, 2 * DT, DT).stress
-        assert difference((ahead - behind) / (2 * h), tangent[..., k]) < 1e-6
+    assert difference(tangent, differences(material, *args)) < 1e-6
 
 
 def test_derivatives_of_an_update_are_those_of_ours() -> None:
@@ -130,6 +96,71 @@ def test_derivatives_of_an_update_are_those_of_ours() -> None:
         for name, value in next_rates.items():
             assert difference(of_state[name], value) < 1e-10
     assert all(p.requires_grad == (k in mine) for k, p in a.parameters.items())
+
+
+def test_tables_and_back_stresses_of_a_temperature() -> None:
+    """Modulus and yield stress from tables, viscosity by Arrhenius; two back stresses."""
+    same_as_ours(HERE / "decks" / "hot_chaboche.i", {"T": torch.linspace(310.0, 980.0, n).double()})
+
+
+def test_a_crystal() -> None:
+    """With an output that has a value of each slip system, and is no state."""
+    fields = {"orientation": 0.2 * randn(n, 3), "vorticity": 0.01 * randn(n, 3, seed=7)}
+    same_as_ours(HERE / "decks" / "crystal.i", fields)
+
+
+def same_as_ours(path: Path, fields: dict[str, torch.Tensor]) -> None:
+    """Two updates and their derivatives, by fields as well, and the tangent by differences."""
+    a, b = Neml2Material(path, "model"), Material(neml2fe.load_model(path, "model"))
+    assert a.state_spec == b.state_spec and a.field_spec == b.field_spec
+    strain, state = plastic(a, 0.002, fields)
+    args = (strain, state, 2 * DT, DT)
+    x, y = (m.update(*args, fields) for m in (a, b))
+    assert not len(x.failed)
+    assert x.tangent is not None and y.tangent is not None
+    assert difference(x.stress, y.stress) < 1e-11
+    assert difference(x.tangent, y.tangent) < 1e-10
+    assert difference(x.tangent, differences(a, *args, fields)) < 1e-6
+    first = a.update(1e-9 * strain, a.initial_state(n), DT, DT, fields).tangent
+    assert first is not None
+    assert difference(x.tangent, first) > 0.05  # they flow
+    bar, rates = randn(n, 6, seed=2), {k: v.abs() for k, v in fields.items()}
+    of_a, of_b = (m.vjp(*args, bar, None, fields) for m in (a, b))
+    for kind in ("state", "fields", "parameters"):
+        known = getattr(of_b, kind)
+        assert known.keys() <= getattr(of_a, kind).keys()
+        for name, value in known.items():
+            assert difference(getattr(of_a, kind)[name], value) < 1e-9, name
+    pushed, known = (m.jvp(*args, strain, None, fields, rates)[0] for m in (a, b))
+    assert difference(pushed, known) < 1e-10
+
+
+@pytest.mark.parametrize("law", ["ExponentialFlowRate", "AutomaticFlowRate"])
+def test_laws_that_users_register(law: str, tmp_path: Path) -> None:
+    """With a chain rule of their own, and by NEML2's automatic differentiation."""
+    import my_laws  # noqa: F401
+
+    own = f"type = {law}\n    reference_rate = 0.02\n    drag_stress = 120"
+    deck = STEEL.read_text()
+    assert PERZYNA in deck
+    (tmp_path / "own.i").write_text(deck.replace(PERZYNA, own))
+    material = Neml2Material(tmp_path / "own.i", "viscoplasticity")
+    strain, state = plastic(material, 0.002)
+    args = (strain, state, 2 * DT, DT)
+    found = material.update(*args)
+    assert not len(found.failed)
+    assert bool((found.state["equivalent_plastic_strain"] > 1e-4).all())
+    assert found.tangent is not None
+    assert difference(found.tangent, differences(material, *args)) < 1e-6
+
+    drag = choose(material, "flow_rate.D")["rates.flow_rate.D"]
+    bar, sides = randn(n, 6, seed=3), []
+    slope = material.vjp(*args, bar).parameters["rates.flow_rate.D"]
+    for value in (drag.detach() + 1e-3, drag.detach() - 1e-3):
+        with material.with_parameters({"rates.flow_rate.D": value}):
+            sides.append((bar * material.update(*args, tangent=False).stress).sum())
+    assert drag.item() == 120.0
+    assert float(slope) == pytest.approx(float(sides[0] - sides[1]) / 2e-3, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -190,125 +221,6 @@ def test_a_deformation_gradient() -> None:
     assert difference(x.tangent, y.tangent) < 1e-9
 
 
-# --- failures -----------------------------------------------------------------------------------
-def test_points_that_fail_are_found() -> None:
-    """NEML2 has one verdict for all points."""
-    material = theirs()
-    strain, state = plastic(material)
-    good = material.update(strain, state, 2 * DT, DT)
-    strain[3], strain[7] = torch.nan, 1e8
-    found = material.update(strain, state, 2 * DT, DT)
-    assert found.failed.tolist() == [3, 7]
-    assert found.status[[3, 7]].tolist() == [Status.NOT_FINITE, Status.ITERATION_LIMIT]
-    assert bool(torch.isnan(found.stress[[3, 7]]).all())
-    assert found.tangent is not None and good.tangent is not None
-    others = found.status == Status.CONVERGED
-    assert difference(found.stress[others], good.stress[others]) < 1e-11
-    assert difference(found.tangent[others], good.tangent[others]) < 1e-10
-    with pytest.raises(ConvergenceError, match="derivatives do not exist"):
-        material.vjp(strain, state, 2 * DT, DT, torch.ones_like(strain))
-
-
-def test_what_neml2_cannot_differentiate_is_an_error() -> None:
-    """Zeros would be wrong: its chain rule leaves out moduli that are variables."""
-    path = DECKS / "elasticity_crystal_temperature.i"
-    material = Neml2Material(path, "model")
-    fields = {"T": 300.0 + randn(4).abs(), "orientation": 0.1 * randn(4, 3)}
-    strain, state = 0.001 * randn(4, 6), material.initial_state(4)
-    bar, rate = randn(4, 6, seed=1), {k: torch.ones_like(v) for k, v in fields.items()}
-    with pytest.raises(ModelError, match="leave out a variable in place of a parameter"):
-        material.jvp(strain, state, DT, DT, strain, None, fields, rate)
-    ours = Material(neml2fe.load_model(path, "model"))
-    expected = ours.vjp(strain, state, DT, DT, bar, None, fields).fields["T"]  # reverse is right
-    assert (
-        difference(material.vjp(strain, state, DT, DT, bar, None, fields).fields["T"], expected)
-        < 1e-9
-    )
-
-    grouped = Neml2Material(DECKS / "solvers_schur.i", "model")
-    strain, state = plastic(grouped)
-    assert not len(grouped.update(strain, state, DT, DT).failed)
-    with pytest.raises(ModelError, match="several groups of unknowns"):
-        grouped.vjp(strain, state, DT, DT, strain)
-
-
-# --- finite elements ----------------------------------------------------------------------------
-def pulled(material: Neml2Material | Material, amplitude: float = 0.01) -> fem.Problem:
-    conditions = [
-        fem.Dirichlet("left", "x"),
-        fem.Dirichlet("left", "y"),
-        fem.Dirichlet("right", "x", lambda t: amplitude * t),
-    ]
-    return fem.Problem(rectangle(2, 1, "quad"), material, conditions, formulation="plane_strain")
-
-
-def takes_other_materials(material: Neml2Material) -> bool:
-    try:
-        with replaced.with_parameters(material, {}):
-            return True
-    except ModelError:
-        return False
-
-
-def marched(problem: fem.Problem, end: float, dt: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Displacements and reactions at the end."""
-    fem.simulate(problem, fem.TimeStepping(end=end, dt=dt), quiet=True)
-    return torch.as_tensor(problem.u), torch.tensor(list(problem.load_row().values()))
-
-
-def test_a_perforated_plate_with_both() -> None:
-    mesh = fem.Mesh.read(ROOT / "meshes" / "perforated_plate.msh")
-    found = []
-    for material in (theirs(), ours()):
-        choose(material, "nothing")
-        conditions = [
-            fem.Dirichlet("bottom", "y"),
-            fem.Dirichlet("corner", "x"),
-            fem.Dirichlet("top", "y", lambda t: 0.2 * t),
-        ]
-        problem = fem.Problem(mesh, material, conditions, formulation="plane_strain")
-        found.append(marched(problem, end=1.0, dt=1.0))
-        assert bool((problem.point_fields()[0]["equivalent_plastic_strain"] > 1e-3).any())
-    for mine, known in zip(*found, strict=True):
-        assert difference(mine, known) < 1e-9
-
-
-def test_a_step_that_fails_is_cut() -> None:
-    """Newton's method of NEML2 gives up at large strains in one step."""
-    material = theirs()
-    choose(material, "nothing")
-    whole, halves = (pulled(material, amplitude=0.06) for _ in range(2))
-    ends = [marched(whole, end=1.0, dt=1.0), marched(halves, end=1.0, dt=0.5)]
-    assert whole.steps == halves.steps == 2
-    for one, other in zip(*ends, strict=True):
-        assert difference(one, other) < 1e-9
-
-
-def loss_of(problem: fem.Problem) -> torch.Tensor:
-    what = {"force": fem.Reaction("right_x"), "points": fem.NodalDisplacements()}
-    found = problem.solve(fem.TimeStepping(end=1.0, dt=0.5), what)
-    return 1e-4 * found["force"].square().sum() + 1e3 * found["points"].square().sum()
-
-
-def test_adjoint_of_a_problem() -> None:
-    material = theirs()
-    chosen = choose(material, ".R", ".sy", ".eta", ".C", ".E")
-    problem = pulled(material)
-    if not takes_other_materials(material):
-        pytest.skip("problem.solve takes no materials but neml2fe's own")
-    loss_of(problem).backward()
-    slope, sides = 0.0, []
-    for value in chosen.values():
-        assert value.grad is not None
-        slope += float(value.grad * value.detach())  # all of them grow in proportion
-    for factor in (1.0 + 1e-5, (1.0 - 1e-5) / (1.0 + 1e-5)):
-        with torch.no_grad():
-            for value in chosen.values():
-                value.mul_(factor)
-            sides.append(float(loss_of(problem)))
-    assert slope == pytest.approx((sides[0] - sides[1]) / 2e-5, rel=1e-6)
-
-
 @pytest.mark.parametrize("adapter", [LogarithmicStrain, PlaneStress])
 def test_adapters(adapter: Callable[..., object]) -> None:
     """Finite strain and plane stress come from neml2fe."""
@@ -335,43 +247,3 @@ def test_other_number_types() -> None:
     assert found.stress.dtype == torch.float32
     assert found.tangent is not None and found.tangent.dtype == torch.float32
     assert difference(found.stress.double(), expected.stress) < 1e-6
-
-
-# --- mistakes -----------------------------------------------------------------------------------
-def test_mistakes_in_the_deck(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no input file '.*nowhere\.i'"):
-        Neml2Material(tmp_path / "nowhere.i", "model")
-    with pytest.raises(InputError, match=r"model 'viscosity' of .*: No \[Models/viscosity\] found"):
-        Neml2Material(STEEL, "viscosity")
-    with pytest.raises(InputError, match=r"Type 'Foo' is not registered"):
-        (tmp_path / "foo.i").write_text("[Models]\n  [a]\n    type = Foo\n  []\n[]\n")
-        Neml2Material(tmp_path / "foo.i", "a")
-    with pytest.raises(InputError, match="cannot load the model 'a'"):
-        (tmp_path / "broken.i").write_text("[Models]\n  [a\n    type = Foo\n")
-        Neml2Material(tmp_path / "broken.i", "a")
-
-
-def test_mistakes_in_names_and_shapes() -> None:
-    with pytest.raises(ModelError, match=r"cannot tell the strain of 'steel\.i:flow_rate'"):
-        Neml2Material(STEEL, "flow_rate")
-    with pytest.raises(ModelError, match="no strain input 'strains'; did you mean 'strain'"):
-        Neml2Material(STEEL, "viscoplasticity", strain="strains")
-    with pytest.raises(ModelError, match="no stress output 'sigma'"):
-        Neml2Material(STEEL, "viscoplasticity", stress="sigma")
-    with pytest.raises(ModelError, match="has a sub-batch"):
-        Neml2Material(DECKS / "crystal_taylor.i", "model")
-    with pytest.raises(ModelError, match="has a batch"):
-        Neml2Material(DECKS / "temperature.i", "model")
-    material = theirs()
-    strain, state = plastic(material)
-    with pytest.raises(ModelError, match=r"strain 'strain' must have shape \(n, 6\)"):
-        material.update(strain[:, :5], state, DT, DT)
-    with pytest.raises(
-        ModelError, match=r"state 'stress' must have shape \(12, 6\), got \(11, 6\)"
-    ):
-        material.update(strain, {**state, "stress": state["stress"][1:]}, DT, DT)
-    with pytest.raises(ModelError, match="no state 'damage' to have a cotangent"):
-        material.vjp(strain, state, DT, DT, strain, {"damage": strain})
-    with pytest.raises(ModelError, match="no parameter 'E' to have a rate"):
-        rate = {"E": torch.tensor(1.0)}
-        material.jvp(strain, state, DT, DT, strain, parameter_rate=rate)

@@ -70,8 +70,9 @@ class Operator(torch.nn.Module, nonlinear.NonlinearFunctionOperatorFactory):
         self, x_full: torch.Tensor, forces: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, BlockJacobian]:
         residual, blocks = self.function.evaluate_raw(x_full, forces)
-        diag, sub = blocks.diag.detach(), blocks.sub.detach()
-        return residual, CheckedJacobian(diag, sub, residual.detach(), self)
+        bad = ~torch.isfinite(residual.detach()).all(-1)[..., None, None]
+        diag = torch.where(bad, torch.nan, blocks.diag.detach())  # no step of Newton's method
+        return residual, CheckedJacobian(diag, blocks.sub.detach(), residual.detach(), self)
 
 
 class Recursion(torch.nn.Module, NonlinearFunctionOperatorFactory):

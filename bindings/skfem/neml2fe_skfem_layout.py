@@ -34,7 +34,8 @@ class Layout:
         for row, (i, j) in enumerate(pairs):
             self._mandel[row, PLACES[i][j]] = 1.0 if i == j else math.sqrt(0.5)
         weights = self._mandel.max(0)
-        self._weights = (weights[:, None] * weights).ravel()
+        self._weights = np.outer(weights, weights).reshape(36, 1)
+        self._pairs = (6 * self._places[:, None] + self._places).ravel()
 
     def strain(self, gradient: ArrayLike) -> torch.Tensor:
         """`(n, 6)`, or the deformation gradient `(n, 3, 3)`, of a displacement gradient."""
@@ -63,11 +64,15 @@ class Layout:
         return full
 
     def tangent(self, tangent: torch.Tensor) -> Array:
-        size = 6 if self._small else 9
-        flat = tangent.reshape(self.n, size * size).numpy()
-        places = (size * self._places[:, None] + self._places).ravel()
-        rows = np.multiply(flat.T, self._weights[:, None], order="C") if self._small else flat.T
-        return rows[places].reshape(*(4 * (self.d,)), *self.shape)
+        """`(d, d, d, d, elements, points)`"""
+        d, values = self.d, tangent.numpy()
+        if self._small:
+            rows = np.ascontiguousarray(values.reshape(self.n, 36).T)
+            rows *= self._weights
+            found = rows.take(self._pairs, axis=0)
+        else:
+            found = np.ascontiguousarray(np.moveaxis(values[:, :d, :d, :d, :d], 0, -1))
+        return found.reshape(*(4 * (d,)), *self.shape)
 
     def variables(self, state: State) -> Arrays:
         """`(*base, elements, points)` of each."""

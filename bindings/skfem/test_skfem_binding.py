@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from pathlib import Path
 
@@ -52,7 +53,13 @@ def dim(formulation: str) -> int:
 
 @pytest.mark.parametrize(
     ("formulation", "kinematics"),
-    [("three_dimensional", "small"), ("plane_strain", "finite"), ("plane_stress", "small")],
+    [
+        ("three_dimensional", "small"),
+        ("plane_strain", "finite"),
+        ("plane_stress", "small"),
+        pytest.param("three_dimensional", "finite", marks=pytest.mark.slow),
+        pytest.param("plane_stress", "finite", marks=pytest.mark.slow),
+    ],
 )
 def test_a_load_cycle_is_that_of_our_solver(formulation: str, kinematics: str) -> None:
     x, y = np.linspace(0, 20, 4), np.linspace(0, 10, 3)
@@ -107,6 +114,26 @@ def test_cotangents_are_the_derivatives(formulation: str, kinematics: str) -> No
     slope = (weighted(1e-3) - weighted(-1e-3)) / 2e-3
     (by_yield_stress,) = found.parameters.values()
     assert float(by_yield_stress) == pytest.approx(slope, rel=1e-5)
+
+
+def test_an_adjoint_of_two_steps() -> None:
+    h, bar, rate = motion(2), motion(2, 1.0, seed=3), motion(2, seed=6)
+
+    def second(t: float) -> tuple[MaterialPoints, MaterialPoints, float]:
+        points = points_of("plane_strain")
+        points.update(h + t * rate, 1.0, 1.0)
+        first = copy.copy(points)
+        points.accept()
+        return first, points, float((bar * points.update(0.5 * h, 2.0, 1.0)[0]).sum())
+
+    first, points, _ = second(0.0)
+    by_state = points.pull_back(bar).state
+    found = first.pull_back(np.zeros_like(bar), by_state).gradient
+    step = 1e-5
+    expected = (second(step)[2] - second(-step)[2]) / (2 * step)
+    assert float((found * rate).sum()) == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ModelError, match="no state 'plastic_strai'; did you mean 'plastic_strain'"):
+        points.pull_back(bar, {"plastic_strai": 0.0})
 
 
 def test_nothing_changes_until_accepted() -> None:

@@ -89,6 +89,7 @@ class NemlMaterial(MechanicsMaterial):
         self.finite_strain = material.strain_kind is R2
         self.dim = 3 if formulation == "three_dimensional" else 2
         self.fields = dict(fields or {})
+        self._known: tuple[torch.Tensor, int | None, float, bool] | None = None
         for name in (*self.fields, *material.field_spec):
             if name not in material.field_spec or name not in self.fields:
                 what = "no field" if name in self.fields else "a field that is not given,"
@@ -154,36 +155,44 @@ class NemlMaterial(MechanicsMaterial):
                     f"torch-fem: {name} of '{self.material.label}' ({self.formulation}, {n} "
                     f"elements) must have shape {shape}, got {tuple(got.shape)}"
                 )
-        dt = self._time_step(H_inc, de0)
-        time = float(state[0, 0].detach()) + dt
-        strain, external = layout.strain(F + H_inc, state, de0)
-        old, fields = layout.named(state), self._fields(n, time)
-        parameters = {name: p for name, p in self.parameters.items() if p.requires_grad}
-        call = Call(layout, time, dt, tuple(old), tuple(fields), tuple(parameters))
-        found, tangent, *new = Update.apply(
-            call, strain, *old.values(), *fields.values(), *parameters.values()
-        )
-        return layout.stress(found), layout.state(time, external, new), tangent
-
-    def _time_step(self, H_inc: torch.Tensor, de0: torch.Tensor) -> float:
-        low, high = (float(v) for v in (de0[:, 0, 1] - de0[:, 1, 0]).aminmax())
-        dt = 0.5 * abs(low)
-        if low != high:
-            raise ModelError(
-                "torch-fem: the external strain is not symmetric: set it, then set_clock(model, "
-                "duration)"
-            )
-        if self.finite_strain and bool((de0 + de0.mT).any()):
-            raise ModelError("torch-fem: at finite strain there is no external strain")
+        dt, strained = self._increment(de0)
         timed = [name for name, value in self.fields.items() if callable(value)]
-        if not dt and bool(H_inc.any()) and (timed or not self.rate_independent):
+        if not dt and (timed or not self.rate_independent) and bool(H_inc.any()):
             what = f"field '{timed[0]}'" if timed else f"'{self.material.label}'"
             raise ModelError(
                 f"torch-fem: {what} needs the time, of which torch-fem has none: call set_clock("
                 "model, duration), or, for a law without effects of rates, make the NemlMaterial "
                 "with rate_independent=True"
             )
-        return dt or 1.0
+        dt = dt or 1.0
+        time = float(state[0, 0].detach()) + dt
+        fields = self._fields(n, time)
+        parameters = {name: p for name, p in self.parameters.items() if p.requires_grad}
+        call = Call(layout, time, dt, strained, tuple(fields), tuple(parameters))
+        more = (*fields.values(), *parameters.values())
+        found: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = Update.apply(
+            call, F + H_inc, state, de0, *more
+        )
+        return found
+
+    def _increment(self, de0: torch.Tensor) -> tuple[float, bool]:
+        """The time step, or zero, and whether the external strain changes. All points and
+        iterations of an increment have the same `de0`: the last one is remembered."""
+        version = None if de0.is_inference() else de0._version
+        known = self._known
+        if known is None or version is None or known[0] is not de0 or known[1] != version:
+            given = de0.detach()
+            low, high = (float(v) for v in (given[:, 0, 1] - given[:, 1, 0]).aminmax())
+            if low != high:
+                raise ModelError(
+                    "torch-fem: the external strain is not symmetric: set it, then set_clock("
+                    "model, duration)"
+                )
+            strained = bool((given + given.mT).any())
+            if self.finite_strain and strained:
+                raise ModelError("torch-fem: at finite strain there is no external strain")
+            known = self._known = (de0, version, 0.5 * abs(low), strained)
+        return known[2:]
 
     def _fields(self, n: int, time: float) -> State:
         found = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +34,12 @@ class Layout:
         start |= {name: v for name, v in fields.items() if name in start}
         self._shapes = {name: tuple(v.shape[1:]) for name, v in start.items()}
         self._sizes = [math.prod(shape) for shape in self._shapes.values()]
-        values = torch.cat([torch.zeros(n, self._own), *map(_flat, start.values())], -1)
+        values = self._packed(0.0, torch.zeros(n, self._own - 1), start)
         self.size = values.shape[1]
         self._start = values if bool(values.any()) else None
         pairs = [(i, j) for i in range(d) for j in range(d)]
-        self._places = torch.tensor([PLACES[i][j] for i, j in pairs])
+        places = torch.tensor([PLACES[i][j] for i, j in pairs])
+        self._places = (6 * places[:, None] + places).flatten()
         # A row of tensor components times this gives the Mandel ones of its symmetric part; the
         # transpose gives the components of a symmetric tensor.
         self._mandel = torch.zeros(d * d, 6)
@@ -47,133 +47,167 @@ class Layout:
             self._mandel[row, PLACES[i][j]] = 1.0 if i == j else math.sqrt(0.5)
         self._unit = torch.eye(d).flatten() @ self._mandel
         weights = self._mandel.amax(0)
-        self._weights = weights[:, None] * weights
+        self._weights = torch.outer(weights, weights).flatten()
 
     def named(self, state: torch.Tensor) -> State:
         """The variables of the material in a state `(..., n, size)`."""
-        if self._start is not None:
-            state = state + self._start
+        return self.split(state if self._start is None else state + self._start)
+
+    def state(self, time: float, external: torch.Tensor, variables: State) -> torch.Tensor:
+        """`(n, size)`, from the external strain and the variables of the material."""
+        state = self._packed(time, external, variables)
+        return state if self._start is None else state - self._start
+
+    def strain(
+        self, f: torch.Tensor, state: torch.Tensor, de0: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The strain for a deformation gradient `(n, d, d)` and an increment of the external
+        strain, and the external strain, which is nothing at finite strain."""
+        external, strain = state[:, 1 : self._own], self.inward(f)
+        if not self.small:
+            if self.d == 2:
+                strain[:, 2, 2] = 1.0
+            return strain, external
+        if de0 is not None:
+            external = external + self.inward(de0)
+        return strain.sub_(external + self._unit), external
+
+    def inward(self, tensor: torch.Tensor) -> torch.Tensor:
+        """`(n, 6)` of the symmetric part, or `(n, 3, 3)`, of `(n, d, d)`; it transposes `outward`,
+        as stress is conjugate to strain."""
+        if self.small:
+            return _product(tensor.flatten(1), self._mandel)
+        if self.d == 3:
+            return tensor
+        full = tensor.new_zeros(self.n, 3, 3)
+        full[:, :2, :2] = tensor
+        return full
+
+    def outward(self, values: torch.Tensor) -> torch.Tensor:
+        """`(n, d, d)` of a stress of the material."""
+        if self.small:
+            return _product(values, self._mandel.mT).unflatten(-1, (self.d, self.d))
+        return values[:, : self.d, : self.d]
+
+    def tangent(self, tangent: torch.Tensor) -> torch.Tensor:
+        """`(n, d, d, d, d)`"""
+        d = self.d
+        if not self.small:
+            return tangent[:, :d, :d, :d, :d]
+        weighted = tangent.flatten(1) * self._weights
+        if weighted.is_cpu:  # NumPy takes columns several times faster than torch
+            taken = torch.from_numpy(np.take(weighted.numpy(), self._places.numpy(), axis=1))
+        else:
+            taken = weighted.index_select(1, self._places)
+        return taken.unflatten(-1, (d, d, d, d))
+
+    def pull_back(
+        self, strain: torch.Tensor, variables: State, state_bar: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Cotangents of deformation gradient, old state, and increment of the external strain
+        from those of the strain, the old variables, and the new state."""
+        external = state_bar[:, 1 : self._own]
+        if self.small:
+            external = external - strain
+        by_de0 = self.outward(external) if self.small else None
+        return self.outward(strain), self._packed(0.0, external, variables), by_de0
+
+    def split(self, state: torch.Tensor) -> State:
+        """The variables of the material, less their initial values."""
         parts = state[..., self._own :].split(self._sizes, -1)
         return {
             name: part.reshape(*part.shape[:-1], *shape)
             for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
         }
 
-    def strain(
-        self, f: torch.Tensor, state: torch.Tensor, de0: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The strain for a deformation gradient `(n, d, d)` and an increment of the external
-        strain, and the external strain, which is nothing at finite strain."""
-        external = state[:, 1 : self._own]
-        if self.small:
-            external = torch.addmm(external, de0.flatten(1), self._mandel)
-            zero = external + self._unit
-            return torch.addmm(zero, f.flatten(1), self._mandel, beta=-1), external
-        if self.d == 3:
-            return f, external
-        full = torch.eye(3, dtype=f.dtype, device=f.device).repeat(len(f), 1, 1)
-        full[:, :2, :2] = f
-        return full, external
-
-    def state(
-        self, time: float, external: torch.Tensor, new: Sequence[torch.Tensor]
-    ) -> torch.Tensor:
-        clock = external.new_full((self.n, 1), time)
-        state = torch.cat([clock, external, *map(_flat, new)], -1)
-        return state if self._start is None else state - self._start
-
-    def stress(self, stress: torch.Tensor) -> torch.Tensor:
-        """`(n, d, d)`"""
-        d = self.d
-        if self.small:
-            return (stress @ self._mandel.T).unflatten(-1, (d, d))
-        return stress[:, :d, :d]
-
-    def tangent(self, tangent: torch.Tensor) -> torch.Tensor:
-        """`(n, d, d, d, d)`; without a graph."""
-        d = self.d
-        if not self.small:
-            return tangent[:, :d, :d, :d, :d]
-        places = (6 * self._places[:, None] + self._places).flatten()
-        weighted = (tangent * self._weights).flatten(1)
-        if weighted.is_cpu:  # NumPy takes columns several times faster than torch
-            taken = torch.from_numpy(np.take(weighted.numpy(), places.numpy(), axis=1))
-        else:
-            taken = weighted.index_select(1, places)
-        return taken.unflatten(-1, (d, d, d, d))
+    def _packed(self, time: float, external: torch.Tensor, variables: State) -> torch.Tensor:
+        sizes = zip(self._shapes, self._sizes, strict=True)
+        flat = [variables[name].reshape(self.n, size) for name, size in sizes]
+        return torch.cat([external.new_full((self.n, 1), time), external, *flat], -1)
 
 
 @dataclass(frozen=True)
 class Call:
-    """What an update needs besides tensors with gradients, whose names are in order."""
+    """What an update needs besides tensors; `strained` says whether there is an increment of the
+    external strain. Fields and parameters are names, in the order of their tensors."""
 
     layout: Layout
     time: float
     dt: float
-    state: tuple[str, ...]
+    strained: bool
     fields: tuple[str, ...]
     parameters: tuple[str, ...]
 
-    def split(self, tensors: Sequence[torch.Tensor]) -> tuple[State, State]:
-        """Old state and fields by name."""
-        n, m = len(self.state), len(self.state) + len(self.fields)
-        return (
-            dict(zip(self.state, tensors[:n], strict=True)),
-            dict(zip(self.fields, tensors[n:m], strict=True)),
-        )
-
 
 class Update(torch.autograd.Function):
-    """Stress, torch-fem's tangent, and new state of a material from strain, old state, fields and
-    parameters."""
+    """Stress, state and tangent as torch-fem takes them, from the new deformation gradient, the old
+    state, the increment of the external strain, fields and parameters."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, strain: torch.Tensor, *tensors: torch.Tensor) -> Any:
-        material, (state, fields) = call.layout.material, call.split(tensors)
-        found = material.update(strain, state, call.time, call.dt, fields)
+    def forward(
+        ctx: Any,
+        call: Call,
+        f: torch.Tensor,
+        state: torch.Tensor,
+        de0: torch.Tensor,
+        *more: torch.Tensor,
+    ) -> Any:
+        layout, material = call.layout, call.layout.material
+        strain, external = layout.strain(f, state, de0 if call.strained else None)
+        fields = dict(zip(call.fields, more, strict=False))
+        found = material.update(strain, layout.named(state), call.time, call.dt, fields)
         if len(found.failed):
             warnings.warn(
-                f"'{material.label}' did not converge at {len(found.failed)} of {len(strain)} "
+                f"'{material.label}' did not converge at {len(found.failed)} of {layout.n} "
                 f"elements (first: element {int(found.failed[0])})",
                 stacklevel=2,
             )
         assert found.tangent is not None
         ctx.call, ctx.solution = call, found.solution
-        ctx.save_for_backward(strain, *tensors)
+        ctx.save_for_backward(strain, state, *more)
         ctx.set_materialize_grads(False)
-        tangent = call.layout.tangent(found.tangent)
-        return found.stress, tangent, *(found.state[name] for name in call.state)
+        new = layout.state(call.time, external, found.state)
+        return layout.outward(found.stress), new, layout.tangent(found.tangent)
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any,
         stress_bar: torch.Tensor | None,
+        state_bar: torch.Tensor | None,
         tangent_bar: torch.Tensor | None,
-        *bars: torch.Tensor | None,
     ) -> Any:
-        call, (strain, *tensors) = ctx.call, ctx.saved_tensors
-        material = call.layout.material
+        call, (strain, state, *more) = ctx.call, ctx.saved_tensors
+        layout, material = call.layout, call.layout.material
         if tangent_bar is not None:
             raise ModelError(
                 f"torch-fem: '{material.label}' has no derivative of its tangent, which gradients "
                 "of stiffness matrices and frequencies need"
             )
-        state, fields = call.split(tensors)
         if stress_bar is None:
-            stress_bar = strain.new_zeros(len(strain), *material.stress_kind.BASE_SHAPE)
-        state_bar = {n: v for n, v in zip(call.state, bars, strict=True) if v is not None}
+            stress_bar = strain.new_zeros(layout.n, layout.d, layout.d)
+        if state_bar is None:
+            state_bar = torch.zeros_like(state)
         found = material.vjp(
-            strain, state, call.time, call.dt, stress_bar, state_bar, fields, ctx.solution
+            strain,
+            layout.named(state),
+            call.time,
+            call.dt,
+            layout.inward(stress_bar),
+            layout.split(state_bar),
+            dict(zip(call.fields, more, strict=False)),
+            ctx.solution,
         )
         return (
             None,
-            found.strain,
-            *(found.state[n] for n in call.state),
+            *layout.pull_back(found.strain, found.state, state_bar),
             *(found.fields[n] for n in call.fields),
             *(found.parameters[n] for n in call.parameters),
         )
 
 
-def _flat(variable: torch.Tensor) -> torch.Tensor:
-    return variable.reshape(len(variable), math.prod(variable.shape[1:]))
+def _product(rows: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Of many short rows with a small matrix: NumPy takes less than half of torch's time."""
+    if rows.is_cpu:
+        return torch.from_numpy(rows.numpy() @ matrix.numpy())
+    return rows @ matrix

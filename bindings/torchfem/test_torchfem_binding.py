@@ -13,7 +13,7 @@ pytest.importorskip("torchfem", reason="torch-fem is not installed: make binding
 
 import torch
 from neml2fe_torchfem import NemlMaterial, set_clock
-from torchfem import Planar, Solid
+from torchfem import Planar, Shell, Solid
 from torchfem.mesh import cube_hexa, rect_quad
 from torchfem.sparse import ConvergenceError as NoConvergence
 
@@ -85,6 +85,8 @@ def beam(formulation: str) -> tuple[torch.Tensor, torch.Tensor, float]:
         ("steel", "three_dimensional", "small"),
         ("viscous_steel", "plane_strain", "finite"),
         ("viscous_steel", "plane_stress", "small"),
+        pytest.param("steel", "three_dimensional", "finite", marks=pytest.mark.slow),
+        pytest.param("steel", "plane_stress", "finite", marks=pytest.mark.slow),
     ],
 )
 def test_a_load_cycle_is_that_of_our_solver(name: str, formulation: str, kinematics: str) -> None:
@@ -99,20 +101,46 @@ def test_a_load_cycle_is_that_of_our_solver(name: str, formulation: str, kinemat
 
 @FORMULATIONS
 @KINEMATICS
-def test_the_tangent_is_the_derivative(formulation: str, kinematics: str) -> None:
+def test_derivatives_of_a_step(formulation: str, kinematics: str) -> None:
     material = alone(sharp(formulation, kinematics), formulation)
     d, (f, stress, state, zero, length) = material.dim, at_rest(material)
     _, state, _ = material.step(motion(d), f, stress, state, zero, length, 0)
-    f = f + motion(d)
+    f, h, rate = f + motion(d), motion(d, seed=1), motion(d, seed=2)
+    state_rate, strain = 1e-2 * state, motion(d, 1e-3, seed=4) * (kinematics == "small")
+    state_rate[:, 0] = 0.0  # the time is no input
+    strain = strain + strain.mT
 
-    def after(h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        found, _, tangent = material.step(h, f, stress, state, zero, length, 0)
-        return found, tangent
+    def after(t: torch.Tensor, also: float = 0.0) -> tuple[torch.Tensor, ...]:
+        """`also` varies the state and the external strain."""
+        old, more = state + also * t * state_rate, (1.0 + also * t) * strain
+        return material.step(h + t * rate, f + also * t * rate, stress, old, more, length, 0)
 
-    h, rate, step = motion(d, seed=1), motion(d, 1.0, seed=2), 1e-7
-    expected = (after(h + step * rate)[0] - after(h - step * rate)[0]) / (2 * step)
-    found = torch.einsum("nijkl,nkl->nij", after(h)[1], rate)
+    def weighted(t: torch.Tensor) -> torch.Tensor:
+        found, new, _ = after(t, 1.0)
+        return (found * motion(d, 1.0, 5)).sum() + (new * new.new_ones(N, 1).cumsum(0)).sum()
+
+    t, step = torch.zeros((), requires_grad=True), torch.tensor(1e-4)
+    found = torch.einsum("nijkl,nkl->nij", after(0 * step)[2], rate)
+    expected = (after(step)[0] - after(-step)[0]) / (2 * step)
     assert abs(found - expected).max() < 1e-6 * abs(expected).max()
+    weighted(t).backward()
+    expected = (weighted(step) - weighted(-step)) / (2 * step)
+    assert float(t.grad) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_step_may_be_repeated_and_reads_changes_made_in_place() -> None:
+    material = NemlMaterial(law("viscous_steel")).vectorize(N)
+    f, stress, state, clock, length = at_rest(material)
+    clock[:, 0, 1], clock[:, 1, 0] = 0.5, -0.5
+    given = motion(3), f, stress, state, clock, length
+    before = [x.clone() for x in given]
+    first, again = material.step(*given, 0), material.step(*given, 1)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
+    clock *= 100.0
+    slow, state, _ = material.step(*given, 0)
+    assert torch.equal(state[:, 0], torch.full((N,), 50.0))
+    assert (first[0][:, 0, 1] / slow[:, 0, 1]).min() > 1.1
 
 
 @pytest.mark.parametrize(
@@ -221,17 +249,14 @@ def test_what_cannot_be_differentiated_is_refused() -> None:
         model.solve(differentiable_parameters=torch.ones(1, requires_grad=True))
 
 
-def step_of(shape: tuple[int, ...], formulation: str = "three_dimensional", **more: object) -> None:
-    material = NemlMaterial(law(), formulation, **more).vectorize(N)
+def step_of(shape: tuple[int, ...], formulation: str, rate_independent: bool = True) -> None:
+    material = NemlMaterial(law(), formulation, rate_independent=rate_independent).vectorize(N)
     material.step(torch.full(shape, 1e-3), *at_rest(material), 0)
 
 
 def in_single_precision() -> None:
     torch.set_default_dtype(torch.float32)
     NemlMaterial(law()).vectorize(N)
-
-
-FIXED = {"rate_independent": True}
 
 
 @pytest.mark.parametrize(
@@ -245,10 +270,9 @@ FIXED = {"rate_independent": True}
         (lambda: NemlMaterial(law("heated"), fields={"temperature": torch.ones(3)}).vectorize(N),
          r"field 'temperature' must have shape \(\) or \(4,\), got \(3,\)"),
         (lambda: NemlMaterial(law()).rotate(torch.eye(3)), "name an orientation"),
-        (lambda: step_of((N, 2, 2), **FIXED), r"4 elements\) .* \(4, 3, 3\), got"),
-        (lambda: step_of((3, 3, 3), **FIXED), r"\(4, 3, 3\), got \(3, 3, 3\)"),
-        (lambda: step_of((N, 3, 3), "plane_strain", **FIXED), r"\(4, 2, 2\)"),
-        (lambda: step_of((N, 3, 3)), "needs the time, of which torch-fem has none"),
+        (lambda: step_of((N, 2, 2), "three_dimensional"), r"4 elements\) .* \(4, 3, 3\), got"),
+        (lambda: step_of((N, 3, 3), "plane_strain"), r"\(4, 2, 2\)"),
+        (lambda: step_of((N, 3, 3), "three_dimensional", False), "needs the time, of which"),
         (lambda: NemlMaterial(law()).step(*7 * [torch.ones(1)]), "vectorize"),
         (lambda: set_clock(None, 0.0), "the duration must be positive"),
         (in_single_precision, "double precision"),
@@ -259,9 +283,13 @@ def test_bad_input(call: object, message: str) -> None:
         call()
 
 
-def test_a_plane_law_is_none_in_space() -> None:
+def test_models_that_the_law_is_not_for() -> None:
     with pytest.raises(ValueError, match="Solid needs a 3D"):
         Solid(*cube_hexa(2, 2, 2), NemlMaterial(law(), "plane_strain"))
+    nodes, cells = rect_quad(2, 2)
+    nodes = torch.cat([nodes, torch.zeros(len(nodes), 1)], -1)
+    with pytest.raises(ValueError, match="shear moduli"):
+        Shell(nodes, cells, NemlMaterial(law(), "plane_stress"))
 
 
 def test_the_example_prints_a_small_difference(capsys: pytest.CaptureFixture[str]) -> None:

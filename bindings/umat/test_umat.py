@@ -30,8 +30,11 @@ from neml2fe.kernels import backend
 from neml2fe.material import Material
 from neml2fe.material.plane_stress import OUT_OF_PLANE_STRAIN, PlaneStress
 
+# Our own drivers, run without kernels, take some seconds for these.
+LAWS = [pytest.param(n, marks=pytest.mark.slow if n in ("j2", "chaboche") else ()) for n in SMALL]
 
-@pytest.mark.parametrize("name", SMALL)
+
+@pytest.mark.parametrize("name", LAWS)
 def test_3d(
     name: str, laws: dict[str, Material], layouts: dict[str, Layout], driver: Path, tmp_path: Path
 ) -> None:
@@ -57,7 +60,9 @@ REDUCED = {
 
 
 @pytest.mark.parametrize("ntens", REDUCED)
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [*LAWS[:2], *(pytest.param(n, marks=pytest.mark.slow) for n in SMALL[2:])]
+)
 def test_fewer_components(
     name: str,
     ntens: int,
@@ -148,7 +153,8 @@ def test_properties(laws: dict[str, Material], layouts: dict[str, Layout], umat:
 
 @pytest.mark.parametrize("name", ["ELASTIC", "elastic", "Elastic", "_ELASTIC"])
 def test_names(name: str, umat: Path) -> None:
-    """Abaqus writes them in capitals; CalculiX leaves an underscore before them."""
+    """Abaqus writes them in capitals; CalculiX leaves an underscore before them,
+    or takes one away with its own."""
     expected = Call.virgin("elastic", 6, 0)(umat).ddsdde
     assert (Call.virgin(name, 6, 0)(umat).ddsdde == expected).all()
 
@@ -165,6 +171,7 @@ def test_variables_of_the_environment(driver: Path, other: Path, tmp_path: Path)
     assert modulus(driver, tmp_path, "TIN", **library) == pytest.approx(5e4)
     own = modulus(driver, tmp_path, "ELASTIC")
     assert modulus(driver, tmp_path, "ELASTIC", **library) == own  # its own come first
+    assert modulus(driver, tmp_path, "_TIN", **library) == pytest.approx(5e4)
     named = {**library, "NEML2FE_MATERIAL": "tin"}
     assert modulus(driver, tmp_path, "WHATEVER", **named) == pytest.approx(5e4)
     assert modulus(driver, tmp_path, "BRASS", **named) == pytest.approx(1e5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,12 +65,33 @@ def test_cutback_at_finite_strain(name: str, layouts: dict[str, Layout], umat: P
         assert (call.stress == start.stress).all() and (call.statev == start.statev).all()
 
 
+@pytest.mark.parametrize("ntens", COMPONENTS)
+@pytest.mark.parametrize("name", SMALL)
+def test_increments_without_time(
+    name: str, ntens: int, layouts: dict[str, Layout], umat: Path
+) -> None:
+    """DTIME = 0, as where Abaqus asks for the first stiffness: the elastic one, nothing flows."""
+    n = n_state(layouts[name]) + {3: 3, 1: 5}.get(ntens, 0)
+    small = 1e-5 * np.eye(ntens)[0]
+    virgin = Call.virgin(name, ntens, n, temperature=(400.0, 0.0), predefined=(100.0, 0.0))
+    elastic = virgin.again(dstran=small)(umat)
+    for dstran in (0 * small, small):
+        call = virgin.again(dt=0.0, dstran=dstran)(umat)
+        assert call.pnewdt == 1.0
+        close(call.ddsdde, elastic.ddsdde, 1e-6)
+        close(call.stress, elastic.ddsdde @ dstran, 1e-6)
+    flown = virgin.again(dstran=600 * small)(umat)
+    again = flown.next(dt=0.0, dstran=0 * small)(umat)
+    assert again.pnewdt == 1.0
+    close(again.stress, flown.stress, 1e-6)
+
+
 def test_driver_cuts_increments(
     laws: dict[str, Material], layouts: dict[str, Layout], driver: Path, tmp_path: Path
 ) -> None:
     """A step that fails is taken in smaller ones; the answer is that of these."""
     n, law = n_state(layouts["hasty"]), laws["hasty"]
-    peak = np.array([0.05, -0.02, -0.02, 0.03, 0, 0])
+    peak = np.array([0.006, -0.002, -0.002, 0.004, 0, 0])
     steps = [[1.0, 293.0, *[0] * 6, *map(float, peak)]]
     (found,) = results(driver, tmp_path, [History("HASTY", 6, n, steps)])
     assert len(found.time) > 3 and found.time[-1] == pytest.approx(1.0)
@@ -85,6 +108,7 @@ def test_driver_cuts_increments(
 # --- errors -----------------------------------------------------------------------------------
 WRONG = {
     "no material 'STELE'": History("STELE", 6, 13, [[0.1, 293.0, *[0] * 12]]),
+    "no material 'ELASTIC BAND'": History("ELASTIC BAND", 6, 0, [[0.1, 293.0, *[0] * 12]]),
     "NPROPS = 3, but 'PERZYNA' takes its 10 parameters": History(
         "PERZYNA", 6, 13, [[0.1, 293.0, *[0] * 12]], props=[1.0, 2.0, 3.0]
     ),
@@ -118,6 +142,18 @@ def test_components_that_are_not_supported(
     assert f"NDI = {ndi} and NSHR = {nshr} is none of 3D (6)" in done.stderr
 
 
+def test_deformation_gradients_are_not_for_calculix(umat: Path) -> None:
+    """It gives PNEWDT = -1, and wants other stresses than Cauchy's."""
+    text = (
+        "from umat_calls import Call; from pathlib import Path\n"
+        f"Call.virgin('RUBBER_PK1', 6, 0, pnewdt=-1.0)(Path({str(umat)!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=HERE, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and "CalculiX wants another one" in done.stderr
+
+
 def test_errors_of_the_environment(driver: Path, other: Path, tmp_path: Path) -> None:
     unknown = [History("STELE", 6, 0, [[0.1, 293.0, *[0] * 12]])]
 
@@ -128,7 +164,7 @@ def test_errors_of_the_environment(driver: Path, other: Path, tmp_path: Path) ->
 
     assert "NEML2FE_LIBRARY: cannot load" in message(NEML2FE_LIBRARY=str(tmp_path / "none.so"))
     assert "no material 'STELE'" in message(NEML2FE_LIBRARY=str(other))
-    assert "brass, tin" in message(NEML2FE_LIBRARY=str(other))
+    assert "brass, _tin" in message(NEML2FE_LIBRARY=str(other))
     assert "'nothing' (NEML2FE_MATERIAL)" in message(NEML2FE_MATERIAL="nothing")
 
 
@@ -170,6 +206,11 @@ def test_fields_that_are_no_scalars(tmp_path: Path) -> None:
     material = Material(load_input(tmp_path / "law.i").get_model("law"), strain="strain")
     with pytest.raises(ModelError, match="scalars"):
         build_umat([Exported("a", material)], Path("a.so"))
+
+
+def test_names_that_are_too_long(laws: dict[str, Material], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="at most 80 characters, this has 81"):
+        build_umat([Exported("a" * 81, laws["elastic"])], tmp_path / "a.so")
 
 
 # --- threads ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from neml2fe import load_input
+from neml2fe.export import Exported
 from neml2fe.export.layout import Layout
 from neml2fe.material import Material
 
@@ -48,8 +49,11 @@ RUBBER = """
   []
 """
 SMALL = ("elastic", "perzyna", "j2", "chaboche", "hot")
-# Laws of the deformation gradient, and the stress that they give.
-FINITE = {**{f"rubber_{m.lower()}": m for m in MEASURES}, "metal": "CAUCHY"}
+# Laws of the deformation gradient, and the stress that they give; `hencky` is j2 by the logarithmic
+# strain.
+FINITE = {**{f"rubber_{m.lower()}": m for m in MEASURES}, "metal": "CAUCHY", "hencky": "PK1"}
+# How much of a deformation of 30 % a law is given in a few steps.
+PART = {name: 0.1 if name in ("metal", "hencky") else 1.0 for name in FINITE}
 
 
 def laws(folder: Path) -> dict[str, Material]:
@@ -64,6 +68,7 @@ def laws(folder: Path) -> dict[str, Material]:
     return {
         "elastic": Material(own.get_model("elastic")),
         "j2": Material(own.get_model("j2")),
+        "hencky": Material(own.get_model("j2")),
         "hasty": Material(own.get_model("hasty")),
         **{f"rubber_{m.lower()}": Material(own.get_model(f"rubber_{m}")) for m in MEASURES},
         "perzyna": law("tests/decks/perzyna_voce.i", "model"),
@@ -76,6 +81,10 @@ def laws(folder: Path) -> dict[str, Material]:
         ),
         "metal": law("examples/material_point/finite_strain_plasticity.i", "plasticity"),
     }
+
+
+def exported(laws: dict[str, Material]) -> list[Exported]:
+    return [Exported(n.upper(), m, finite_strain=n == "hencky") for n, m in laws.items()]
 
 
 def n_state(layout: Layout) -> int:

@@ -22,6 +22,14 @@ class Cells:
     lines: list[int]
     columns: dict[str, list[str]]
 
+    def without_units(self) -> Cells:
+        """Without the first row where that has text, but no number: the units."""
+        first = [cells[0] for cells in self.columns.values() if cells]
+        if not any(first) or any(_is_number(cell) for cell in first if cell):
+            return self
+        rest = {name: cells[1:] for name, cells in self.columns.items()}
+        return Cells(self.file, self.lines[1:], rest)
+
     def numbers(self, column: str, optional: bool = False) -> Tensor:
         """`(n,)`, NaN where an optional cell is empty or NaN."""
         numbers = []
@@ -123,3 +131,11 @@ class CSVTable:
             )
         for column, texts in cells.items():
             cells[column] = [cell.replace(",", ".") for cell in texts]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -38,6 +38,7 @@ Array = NDArray[np.float64]
 _REACH = 0.25  # of the box, for the first step
 _PRECISION = 1e-10  # of the loss: less may be lost in the tolerances of a simulation
 _NOTHING = 1e-10  # of the largest influence on the residuals
+_FLAT = 1e-9  # of the residuals: what a step through the whole box changes on a plateau
 _STEP = 1e-11  # of the box: smaller ones are round-off
 
 
@@ -60,6 +61,10 @@ def least_squares(problem: Problem, x: Tensor, monitor: Monitor, stopping: Stopp
         full = here.step(np.zeros_like(scale))
         possible = here.reduction(full)
         offset = np.sqrt(possible / here.size) if here.size > 0.0 else 0.0
+        if here.size > 0.0 and np.abs(here.r).max() <= _FLAT * np.sqrt(2.0 * here.size):
+            return monitor.outcome(
+                False, "no parameter has an influence on what is compared: start from other values"
+            )
         if offset <= stopping.gradient_tolerance:
             return monitor.outcome(True, f"minimum: relative offset {offset:.1e}")
         if _length(full) <= _STEP:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +22,7 @@ from neml2fe.errors import Error, InputError
 from neml2fe.fem.conditions.functions import SpaceFunction
 from neml2fe.input import virtualwork
 from neml2fe.input.arguments import Call
+from neml2fe.input.csvoptions import CSV_FIELDS, csv_options
 from neml2fe.input.deck import Block
 from neml2fe.input.virtualwork import MeasuredWork
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from neml2fe.input.factory import Input
 
 Numbers = Sequence[float]
+Options = Mapping[str, Any]
 _PROGRAMS = {
     "matchid": fullfield.MATCHID,
     "matchid_stereo": fullfield.MATCHID_STEREO,
@@ -45,9 +47,10 @@ def _series(
     value_factor: float = 1.0,
     noise: float | None = None,
     times: Numbers = (),
+    options: Options | None = None,
 ) -> Series:
     series = fullfield.read_series(
-        file, time_column, value_column, factor=value_factor, noise=noise
+        file, time_column, value_column, factor=value_factor, noise=noise, **(options or {})
     )
     return series.at(list(times)) if times else series
 
@@ -61,8 +64,9 @@ def _load(
     value_factor: float = 1.0,
     noise: float | None = None,
     times: Numbers = (),
+    options: Options | None = None,
 ) -> LoadMeasurement:
-    data = _series(file, time_column, value_column, value_factor, noise, times)
+    data = _series(file, time_column, value_column, value_factor, noise, times, options)
     return LoadMeasurement(data, reaction, factor)
 
 
@@ -74,8 +78,9 @@ def _gauge(
     value_factor: float = 1.0,
     noise: float | None = None,
     times: Numbers = (),
+    options: Options | None = None,
 ) -> GaugeMeasurement:
-    data = _series(file, time_column, value_column, value_factor, noise, times)
+    data = _series(file, time_column, value_column, value_factor, noise, times, options)
     return GaugeMeasurement(data, points)
 
 
@@ -93,6 +98,7 @@ def _read(
     times_column: str = "time",
     images: Sequence[int] = (),
     noise: float | Sequence[float] | None = None,
+    options: Options | None = None,
 ) -> FullField:
     """All images, or some of them, with their times."""
     if times_file is not None:
@@ -103,6 +109,8 @@ def _read(
         "times": list(times) or None,
         "noise": None if noise is None else np.asarray(noise, dtype=np.float64),
     }
+    if options and format in ("numpy", "vtu"):
+        raise InputError(f"{', '.join(options)}: of CSV files, not of the format {format}")
     if format == "numpy":
         field = fullfield.read_numpy(file, **given)
     elif format == "vtu":
@@ -111,7 +119,11 @@ def _read(
         names = _PROGRAMS.get(format) or _columns(columns)
         if time_column:
             names = dataclasses.replace(names, time=time_column)
-        field = fullfield.read_csv(file, names, **given)
+        if names.time is None and not times:
+            raise InputError(
+                "when the images were taken is not known: give times, times_file or time_column"
+            )
+        field = fullfield.read_csv(file, names, **given, **(options or {}))
     if not images:
         return field
     if not 0 <= min(images) <= max(images) < len(field.times):
@@ -212,13 +224,21 @@ def _masks(block: Block, field: FullField, chosen: FullField) -> str:
     return "; ".join(words)
 
 
-_FULL_FIELD = (Call(_read), Call(_chosen, ("field",)), Call(_compared, ("field", "masks")))
-_SCALARS = {"Load": Call(_load), "Gauge": Call(_gauge), "VirtualFields": virtualwork.CALL}
-FIELDS: dict[str, tuple[str, ...]] = {
-    **{kind: (*call.fields(), "times_of") for kind, call in _SCALARS.items()},
-    "VirtualFields": ("camera", *virtualwork.CALL.fields(), "times_of"),
-    "FullField": tuple(name for call in _FULL_FIELD for name in call.fields()),
+_FULL_FIELD = (
+    Call(_read, ("options",)),
+    Call(_chosen, ("field",)),
+    Call(_compared, ("field", "masks")),
+)
+_SCALARS = {
+    "Load": Call(_load, ("options",)),
+    "Gauge": Call(_gauge, ("options",)),
+    "VirtualFields": virtualwork.CALL,
 }
+FIELDS: dict[str, tuple[str, ...]] = {
+    **{kind: (*call.fields(), "times_of", *CSV_FIELDS) for kind, call in _SCALARS.items()},
+    "FullField": (*(name for call in _FULL_FIELD for name in call.fields()), *CSV_FIELDS),
+}
+FIELDS["VirtualFields"] = ("camera", *FIELDS["VirtualFields"])
 
 
 def build_measurement(source: Input, block: Block) -> Measurement | MeasuredWork:
@@ -226,11 +246,11 @@ def build_measurement(source: Input, block: Block) -> Measurement | MeasuredWork
     try:
         if block.require("type").as_str() == "FullField":
             read, choose, compare = (call.arguments(source, block) for call in _FULL_FIELD)
-            field = _read(**read)
+            field = _read(**read, options=csv_options(block))
             chosen = _chosen(field, **choose)
             return _compared(chosen, _masks(block, field, chosen), **compare)
         call = _SCALARS[block.require("type").as_str()]
-        given = call.arguments(source, block)
+        given = {**call.arguments(source, block), "options": csv_options(block)}
         if of := block.get("times_of"):
             if given.get("times"):
                 raise of.error("give the times or times_of another measurement, not both")

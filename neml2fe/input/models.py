@@ -77,6 +77,12 @@ def model_arguments(source: Input, block: Block) -> dict[str, Any]:
             given[name] = value.as_list() if field.many else value.as_str()
         elif isinstance(field, ParameterField):
             words = [parameter(source, value, word, field.type) for word in value.as_list()]
+            if (
+                field.table == 1
+                and field.type is Scalar
+                and all(isinstance(w, float) for w in words)
+            ):
+                words = [Scalar(torch.tensor(words, dtype=torch.float64), 1)]
             if not field.many and len(words) != 1:
                 raise value.error("expected one number, tensor or model name")
             given[name] = words if field.many else words[0]

@@ -12,6 +12,7 @@ from neml2fe.calibration.csvspecimen import CSVColumn, CSVSpecimen, component
 from neml2fe.calibration.specimens import Specimens
 from neml2fe.calibration.units import UNITS, convert
 from neml2fe.errors import Error, InputError, suggest
+from neml2fe.input.csvoptions import CSV_FIELDS, csv_options
 from neml2fe.input.csvtensor import number, position, read_rows
 from neml2fe.input.deck import Block, FieldValue
 
@@ -30,13 +31,9 @@ _OPTIONS: dict[str, Callable[[FieldValue], Any]] = {
     "start": FieldValue.as_str,
     "start_time": FieldValue.as_float,
     "max_rows": FieldValue.as_int,
-    "comment": FieldValue.as_str,
-    "skip_before": FieldValue.as_int,
-    "skip_after": FieldValue.as_int,
-    "encoding": FieldValue.as_str,
 }
 _BY_SPECIMEN = ("strain_rate", "weight")  # also options: in a list, columns of the index, too
-_SHARED = (*_COLUMNS, *_INPUTS, *_BY_SPECIMEN, *_OPTIONS, "leave_out", "delimiter")
+_SHARED = (*_COLUMNS, *_INPUTS, *_BY_SPECIMEN, *_OPTIONS, "leave_out", *CSV_FIELDS)
 FIELDS: dict[str, tuple[str, ...]] = {
     "CSVSpecimen": ("file", *dict.fromkeys(_SHARED)),
     "CSVSpecimenList": ("index", "name_column", "file_column", *dict.fromkeys(_SHARED)),
@@ -44,7 +41,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
 MODEL_UNITS = {"time": "s", "stress": "MPa", "strain": "1", "temperature": "K"}
 _KINDS = {"gamma": "strain"}
 _NO_UNIT = "-"
-_DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
 
 def build_specimens(source: Input, block: Block) -> Specimens:
@@ -117,7 +113,8 @@ def _read_for(block: Block) -> Iterator[None]:
 
 
 def _options(block: Block) -> dict[str, Any]:
-    found = {name: read(value) for name, read in _OPTIONS.items() if (value := block.get(name))}
+    found = csv_options(block)
+    found |= {name: read(value) for name, read in _OPTIONS.items() if (value := block.get(name))}
     if value := block.get("leave_out"):
         rows = value.as_rows()
         if any(len(row) != 3 for row in rows):
@@ -125,11 +122,6 @@ def _options(block: Block) -> dict[str, Any]:
         found["leave_out"] = [
             (name, _number(value, low), _number(value, high)) for name, low, high in rows
         ]
-    if value := block.get("delimiter"):
-        found["delimiter"] = _DELIMITERS.get(value.as_str(), value.as_str())
-        if found["delimiter"] not in _DELIMITERS.values():
-            known = ", ".join(_DELIMITERS)
-            raise value.error(f"expected one of {known}, got '{value.as_str()}'")
     return found
 
 

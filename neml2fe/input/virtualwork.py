@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,8 +88,11 @@ def _work(
     value_factor: float = 1.0,
     noise: float | None = None,
     times: Sequence[float] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    load = fullfield.read_series(file, time_column, value_column, factor=value_factor, noise=noise)
+    load = fullfield.read_series(
+        file, time_column, value_column, factor=value_factor, noise=noise, **(options or {})
+    )
     return {
         **{"load": load, "at": np.asarray(times, dtype=np.float64) if times else None},
         **{"held": held, "loaded": loaded, "component": component, "factor": factor},
@@ -97,7 +100,7 @@ def _work(
     }
 
 
-CALL = Call(_work)
+CALL = Call(_work, ("options",))
 
 
 def build_work(source: Input, block: Block, given: dict[str, Any]) -> MeasuredWork:

@@ -147,6 +147,15 @@ FIELDS: dict[str, _Entry] = {
     ),
     "Measurements/*/variable": ("name", "displacement", "Point data of VTU files"),
     "Measurements/*/times_file": ("path", "", "CSV file with the times of the images"),
+    "Measurements/*/delimiter": (
+        "name",
+        "",
+        "Of a CSV file: comma, semicolon or tab, where it is not found",
+    ),
+    "Measurements/*/comment": ("text", "#", "Start of lines that are skipped"),
+    "Measurements/*/skip_before": ("int", "0", "Lines before the header"),
+    "Measurements/*/skip_after": ("int", "0", "Rows after the header that are no data"),
+    "Measurements/*/encoding": ("name", "utf-8-sig", "Encoding of the file, such as latin-1"),
     "Measurements/*/times_column": ("name", "time", "Its column of times"),
     "Measurements/*/images": ("list of int", "all", "Images to compare, counted from 0"),
     "Measurements/*/origin": (

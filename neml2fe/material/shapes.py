@@ -9,6 +9,7 @@ import torch
 
 from neml2fe.implicit import recorded_solves
 from neml2fe.material.history import lags
+from neml2fe.models.common.reductions import separate_points
 from neml2fe.models.derivatives import inner_shape
 from neml2fe.models.functional import of_no_points
 
@@ -28,7 +29,7 @@ def state_shapes(material: Material, inner: Mapping[str, tuple[int, ...]]) -> Sh
     like = next(iter([*model.parameters(), torch.zeros(0, dtype=torch.float64)]))
     for _ in range(len(material.state_spec) + 1):
         nothing = {n: like.new_zeros(0, *shapes[n]) for n in material.inputs}
-        with torch.no_grad(), recorded_solves(), of_no_points(model):
+        with torch.no_grad(), recorded_solves(), of_no_points(model), separate_points():
             outputs = model.evaluate(material.typed(nothing))
         found = {
             name: inner_shape(outputs[name])

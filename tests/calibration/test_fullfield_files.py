@@ -290,3 +290,12 @@ def test_series_of_a_load_cell(tmp_path: Path) -> None:
         read_series(file, "t", "F")
     with pytest.raises(InputError, match="factor"):
         read_series(file, "t", "F", factor=0.0)
+
+
+def test_series_with_a_row_of_units(tmp_path: Path) -> None:
+    file = write(tmp_path / "load.csv", "Time;Load;Note\n(s);(kN);\n0;0;a\n0,5;1,25;b\n")
+    force = read_series(file, "Time", "Load", factor=1000.0)
+    assert force.times.tolist() == [0.0, 0.5] and force.values.tolist() == [0.0, 1250.0]
+    write(file, "Time;Load\n0;kN\n1;2\n")  # a row of data, spoilt
+    with pytest.raises(InputError, match=r"load.csv:2: column 'Load': expected a number, got 'kN'"):
+        read_series(file, "Time", "Load")

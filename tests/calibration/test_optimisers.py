@@ -74,6 +74,18 @@ def test_rosenbrock_without_residual() -> None:
     assert result.history[-1].number < 40
 
 
+@pytest.mark.parametrize("slope", [0.0, 1e-12])
+def test_a_plateau_is_no_minimum(slope: float) -> None:
+    """As of a test that stays elastic where the fit of its plasticity starts."""
+
+    def ramp(b: Tensor) -> Tensor:
+        return torch.clamp(b[0] - 2.0, min=0.0) * T + slope * b[0]
+
+    problem = CurveFit(ramp, ramp(double([4.0])), [1.0], [(0.1, 10.0)], sigma=0.02)
+    result = fit(problem)
+    assert not result.converged and "start from other values" in result.reason
+
+
 @pytest.mark.parametrize("optimiser", ["least_squares", "lbfgs", "adam"])
 def test_a_solution_at_a_bound(optimiser: str) -> None:
     y = 3.0 - 2.0 * T + 0.1 * noise()

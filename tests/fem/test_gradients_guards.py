@@ -67,6 +67,32 @@ def test_what_changed_since_the_run_is_noticed(silently: bool) -> None:
         force.sum().backward()
 
 
+class Saturating(torch.nn.Module):
+    """0.01 (1 - exp(-t / tau)), whose derivative depends on tau itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tau = torch.nn.Parameter(param(0.5))
+
+    def forward(self, t: torch.Tensor) -> torch.Tensor:
+        return 0.01 * (1.0 - torch.exp(-t / self.tau))
+
+
+def test_what_no_force_depends_on_any_more_is_noticed_too() -> None:
+    """Prescribed displacements and nodes stay where they were when the tensors that they come
+    from are written into, unseen by torch."""
+    motion, mesh = Saturating(), rectangle(2, 2, "quad")
+    coordinates = param(mesh.points)
+    held = [Dirichlet("left", "x"), Dirichlet("left", "y")]
+    pull = Dirichlet("right", "x", motion, label="pull")
+    problem = Problem(mesh, elastic(), [*held, pull], coordinates=coordinates)
+    for name, tensor in {"pull.value.tau": motion.tau, "coordinates": coordinates}.items():
+        force = problem.solve([1.0], FORCE)["force"]
+        tensor.data.mul_(1.5)
+        with pytest.raises(Error, match=f"'{name}' was changed"):
+            force.sum().backward()
+
+
 def test_a_tensor_that_requires_no_gradient_any_more() -> None:
     amplitude = param(0.01)
     force = plate(amplitude).solve([1.0], FORCE)["force"]

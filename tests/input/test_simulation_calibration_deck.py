@@ -82,6 +82,7 @@ RUN = """
 """
 LOAD = "type = Load\nfile = load.csv\ntime_column = t\nvalue_column = 'F (kN)'\nreaction = pull\n"
 CAMERA = "type = FullField\nfile = 'image_*.csv'\n"
+NUMBERED = "times = '0 1 2 3 4 5 6 7 8 9 10 11'\n"
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_gauge_at_the_times_of_the_camera(folder: Path) -> None:
 
 def test_images_in_order_and_in_the_frame_of_the_mesh(folder: Path) -> None:
     frame = "origin = '1 0'\naxes = '1 0; 0 -1'\nscale = 0.5\nnoise = 0.02\n"
-    found = measurement(f"{CAMERA}{frame}images = '2 11'\ncorrelation_length = 3\n")
+    found = measurement(f"{CAMERA}{NUMBERED}{frame}images = '2 11'\ncorrelation_length = 3\n")
     assert isinstance(found, FieldMeasurement)
     data = found.data
     assert data.times.tolist() == [2, 11]  # 2 before 11
@@ -145,18 +146,33 @@ def test_images_in_order_and_in_the_frame_of_the_mesh(folder: Path) -> None:
 
 
 def test_points_that_are_chosen(folder: Path) -> None:
-    assert len(measurement(f"{CAMERA}box = '0.5 -1; 3 2'").data.points) == 4
-    assert len(measurement(f"{CAMERA}box = '0.5 -1; 3 2'\noutside = true").data.points) == 2
-    assert len(measurement(f"{CAMERA}polygon = '-1 -1; 3 -1; 3 0.5; -1 0.5'").data.points) == 3
-    assert len(measurement(f"{CAMERA}point_count = 2").data.points) == 2
-    assert len(measurement(f"{CAMERA}point_step = 3").data.points) == 2
+    assert len(measurement(f"{CAMERA}{NUMBERED}box = '0.5 -1; 3 2'").data.points) == 4
+    assert (
+        len(measurement(f"{CAMERA}{NUMBERED}box = '0.5 -1; 3 2'\noutside = true").data.points) == 2
+    )
+    assert (
+        len(measurement(f"{CAMERA}{NUMBERED}polygon = '-1 -1; 3 -1; 3 0.5; -1 0.5'").data.points)
+        == 3
+    )
+    assert len(measurement(f"{CAMERA}{NUMBERED}point_count = 2").data.points) == 2
+    assert len(measurement(f"{CAMERA}{NUMBERED}point_step = 3").data.points) == 2
+
+
+def test_a_file_with_a_preamble_in_another_encoding(folder: Path) -> None:
+    (folder / "load.csv").write_text("Prüfung 12\nt;F (kN)\n0;0\n1;2\n2;3\n", "latin-1")
+    with pytest.raises(InputError, match=r"load.csv: not a CSV file in the encoding utf-8"):
+        measurement(LOAD)
+    found = measurement(f"{LOAD}encoding = latin-1\nskip_before = 1\ndelimiter = semicolon\n")
+    assert found.data.values.tolist() == [0, 2, 3]
 
 
 def test_strain_and_rigid_motion(folder: Path) -> None:
-    found = measurement(f"{CAMERA}strain_radius = 1.5\nstrain_least = 3\nstrain_measure = small\n")
+    found = measurement(
+        f"{CAMERA}{NUMBERED}strain_radius = 1.5\nstrain_least = 3\nstrain_measure = small\n"
+    )
     assert found.strain.radius == 1.5 and found.strain.measure == "small"
-    assert measurement(f"{CAMERA}without_rigid_motion = true\n").without_rigid_motion
-    assert measurement(f"{CAMERA}boundary = front\n").boundary == "front"
+    assert measurement(f"{CAMERA}{NUMBERED}without_rigid_motion = true\n").without_rigid_motion
+    assert measurement(f"{CAMERA}{NUMBERED}boundary = front\n").boundary == "front"
 
 
 @pytest.mark.parametrize(
@@ -171,15 +187,21 @@ def test_strain_and_rigid_motion(folder: Path) -> None:
         (f"{CAMERA}noise = small\n", ("deck.i:5: [Measurements/data] noise", "small")),
         (f"{CAMERA}format = vic2d\n", ("deck.i:5", "vic2d", "vic_2d")),
         (f"{CAMERA}columns = 'x y u'\n", ("deck.i:2", "got 3: x, y, u")),
-        (f"{CAMERA}columns = 'x y u w'\n", ("deck.i:2: [Measurements/data]: image_0.csv:1", "w")),
+        (f"{CAMERA}noise = 1\n", ("deck.i:2", "give times, times_file or time_column")),
+        (f"{CAMERA}{NUMBERED}delimiter = dot\n", ("deck.i:6", "comma, semicolon, tab")),
+        (f"{CAMERA}format = vtu\nencoding = latin-1\n", ("deck.i:2", "encoding: of CSV files")),
+        (
+            f"{CAMERA}{NUMBERED}columns = 'x y u w'\n",
+            ("deck.i:2: [Measurements/data]: image_0.csv:1", "w"),
+        ),
         (f"{CAMERA}times = '1 2'\n", ("deck.i:2", "12 images")),
         (f"{CAMERA}times = '1 2'\ntimes_file = times.csv\n", ("not both",)),
-        (f"{CAMERA}images = '1 12'\n", ("from 0 to 11",)),
-        (f"{CAMERA}axes = '1 0; 1 1'\n", ("deck.i:2", "orthonormal")),
-        (f"{CAMERA}box = '5 5; 6 6'\n", ("deck.i:2", "no point")),
-        (f"{CAMERA}box = '5 5'\n", ("lower and an upper corner",)),
-        (f"{CAMERA}strain_window = 4\n", ("deck.i:2", "odd")),
-        ("type = FullField\nfile = 'nothing_*.csv'\n", ("deck.i:2", "nothing_*.csv")),
+        (f"{CAMERA}{NUMBERED}images = '1 12'\n", ("from 0 to 11",)),
+        (f"{CAMERA}{NUMBERED}axes = '1 0; 1 1'\n", ("deck.i:2", "orthonormal")),
+        (f"{CAMERA}{NUMBERED}box = '5 5; 6 6'\n", ("deck.i:2", "no point")),
+        (f"{CAMERA}{NUMBERED}box = '5 5'\n", ("lower and an upper corner",)),
+        (f"{CAMERA}{NUMBERED}strain_window = 4\n", ("deck.i:2", "odd")),
+        ("type = FullField\nfile = 'nothing_*.csv'\ntimes = 1\n", ("deck.i:2", "nothing_*.csv")),
     ],
 )
 def test_wrong_measurements(folder: Path, fields: str, words: tuple[str, ...]) -> None:

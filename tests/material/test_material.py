@@ -216,6 +216,10 @@ def refused() -> dict[str, tuple[object, str]]:
     strain, state = STRAIN.expand(3, 6), material.initial_state(3)
     old = {n: v[:2] for n, v in state.items()}
     missing = {n: v for n, v in state.items() if n != "stress"}
+    crystal = Material(model_of("crystal_coupled"), "deformation_rate", "cauchy_stress")
+    grains = crystal.initial_state(3) | {"orientation": torch.zeros(3, 8, 3)}
+    spin = {"vorticity": torch.zeros(3, 3)}
+    taylor = Material(model_of("crystal_taylor_block"), "deformation_rate")
     two = ComposedModel(models=[elasticity(), m.IsotropicMandelStress(cauchy_stress="other")])
     return {
         "short strain": (
@@ -251,6 +255,14 @@ def refused() -> dict[str, tuple[object, str]]:
         "ambiguous strain": (
             lambda: Material(two),
             "cannot tell the strain among the SR2 inputs ['strain', 'other']",
+        ),
+        "state of grains": (
+            lambda: crystal.update(strain, grains, 1.0, 1.0, spin),
+            "state 'orientation' of 'model' has (3,) numbers a point, got (8, 3)",
+        ),
+        "mean over points": (
+            lambda: taylor.initial_state(3),
+            "'average' (SR2IntermediateMean) reduces over points that are separate",
         ),
         "state that nothing computes": (
             lambda: Material(

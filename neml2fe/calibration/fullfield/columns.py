@@ -91,11 +91,7 @@ class FieldTable(CSVTable):
         line, header, _ = self._rows()
         named = {what: self._found(what, names, header, line)
                  for what, names in self.wanted.named().items()}  # fmt: skip
-        cells = self.cells(list(named.values()))
-        first = [cells.columns[name][0] for name in named.values()] if cells.lines else []
-        if any(first) and not any(_is_number(cell) for cell in first if cell):  # units
-            rest = {name: column[1:] for name, column in cells.columns.items()}
-            cells = Cells(cells.file, cells.lines[1:], rest)
+        cells = self.cells(list(named.values())).without_units()
         if not cells.lines:
             raise InputError("no rows of data below the header", str(self.file))
         return cells, {
@@ -125,11 +121,3 @@ class FieldTable(CSVTable):
         else:
             message = f"no column is {what}: {asked} is looked for{suggest(wanted[0], header)}"
         raise InputError(message, f"{self.file}:{line}")
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

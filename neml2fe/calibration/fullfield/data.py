@@ -102,7 +102,13 @@ class Images:
         """The points of these indices or where this mask `(m,)` is true."""
         at = np.arange(len(self.points))[which]
         if not len(at):
-            raise InputError("no point of the full field is left")
+            low, high = (
+                ", ".join(f"{x:.6g}" for x in f(self.points, axis=0)) for f in (np.min, np.max)
+            )
+            raise InputError(
+                f"no point of the full field is left; its {len(self.points)} points lie between "
+                f"({low}) and ({high})"
+            )
         correlation = self.correlation
         if correlation is not None and not isinstance(correlation, Correlation):
             correlation = correlation[at][:, at]

@@ -107,12 +107,13 @@ def read_series(
 ) -> Series:
     """The columns `time` and `value` of a CSV file; values times `factor` (1000 from kN to N).
 
-    Empty cells of `value` and NaN are missing. `options` and what is understood: `CSVTable`.
+    Empty cells of `value` and NaN are missing; a row of units below the header is skipped.
+    `options` and what else is understood: `CSVTable`.
     Raises `InputError` with file, line and column.
     """
     if not math.isfinite(factor) or factor == 0.0:
         raise InputError(f"the factor must be a finite number other than 0, got {factor:g}")
-    cells = CSVTable(file, **options).cells([time, value])
+    cells = CSVTable(file, **options).cells([time, value]).without_units()
     if not cells.lines:
         raise InputError("no rows of data below the header", str(file))
     times = cells.numbers(time).numpy()

@@ -152,7 +152,8 @@ extern "C" __attribute__((visibility("default"))) void umat_(
       fields[k] = PREDEF[next] + DPRED[next], ++next;
   }
   // Without time, as Abaqus asks for the first stiffness: what the law answers at once.
-  const double dt = *DTIME != 0 ? *DTIME : AT_ONCE * (TIME[1] > 0 ? TIME[1] : 1);
+  const double moment = AT_ONCE * (TIME[1] > 0 ? TIME[1] : 1);
+  const double dt = *DTIME != 0 ? *DTIME : moment;
   const Point p{m,         TIME[1] + dt, dt, fields, given ? PROPS : nullptr, old_state,
                 old_state + n_state};
   memcpy(old_state, STATEV, n_state * sizeof(double));
@@ -160,7 +161,10 @@ extern "C" __attribute__((visibility("default"))) void umat_(
   double *old_strain = old_of(m, NEML2FE_STRAIN, old_state);
 
   double stress[6], tangent[36], strain[6] = {};
-  // CalculiX goes on with the tangent before it looks at PNEWDT: that of the old strain.
+  // CalculiX goes on with the tangent before it looks at PNEWDT: that of the old strain, at once,
+  // since over the whole step the law may fail there as well.
+  Point start = p;
+  start.time = TIME[1] + moment, start.dt = moment;
   const auto failed = [&](bool again) {
     for (int i = 0; i < c.n * c.n; ++i) DDSDDE[i] = again ? tangent[i] : 0;
     *PNEWDT = CUTBACK;
@@ -180,7 +184,7 @@ extern "C" __attribute__((visibility("default"))) void umat_(
     if (!small_strain(p, c, strain, stress, tangent)) {
       for (int i = 0; i < c.n; ++i) strain[c.place[i]] = STRAN[i] / c.factor(i);
       for (int i = 0; i < c.n_free; ++i) strain[c.free[i]] = STATEV[n_state + i];
-      return failed(small_strain(p, c, strain, stress, tangent));
+      return failed(small_strain(start, c, strain, stress, tangent));
     }
     for (int i = 0; i < c.n_free; ++i) STATEV[n_state + i] = strain[c.free[i]];
   } else {
@@ -189,7 +193,7 @@ extern "C" __attribute__((visibility("default"))) void umat_(
     from_fortran(DFGRD0, F0);
     if (old_strain) memcpy(old_strain, F0, sizeof F0);
     if (!finite_strain(p, c, F, stress, tangent))
-      return failed(finite_strain(p, c, F0, stress, tangent));
+      return failed(finite_strain(start, c, F0, stress, tangent));
   }
   memcpy(STATEV, p.state, n_state * sizeof(double));
   memcpy(STRESS, stress, c.n * sizeof(double));

@@ -150,7 +150,7 @@ class _Run:
         self.problem, self.observe, self.parameters = problem, observe, parameters
         self.tensors, self._checkpoints, self._quiet = tensors, checkpoints, quiet
         self.tape: Tape | None = None
-        self._versions: list[tuple[Tensor, int]] = []
+        self._inputs: dict[str, tuple[Tensor, Tensor]] = {}  # with copies of what they were
         self._wanted = sorted({float(t) for t in times})
         self._stepping = stepping
         self.times: list[float] = []
@@ -178,22 +178,21 @@ class _Run:
             raise InputError(f"no step ends at the times {', '.join(f'{t:g}' for t in missing)}")
         if not self.times:
             raise InputError("no step was asked for: there is nothing to observe")
-        self._versions = [(t, t._version) for t in tensors_of_problem(problem).values()]
+        if self.tape is not None:
+            inputs = tensors_of_problem(problem)
+            self._inputs = {n: (t, t.detach().clone()) for n, t in inputs.items()}
         return tuple(torch.stack(values) for values in self._values.values())
 
     def _require_unchanged(self) -> None:
-        """Raises `Error` where a tensor was changed in place since the run."""
+        """Raises `Error` where a tensor was changed in place since the run, be it by its `data`,
+        which torch does not see."""
         if self.tape is None:
             raise Error("the run was not recorded: solve with record=True for its derivatives")
-        names = {id(t): name for name, t in tensors_of_problem(self.problem).items()}
-        for tensor, version in self._versions:
-            if tensor._version != version:
-                name = names.get(id(tensor), "a tensor")
+        for name, (tensor, before) in self._inputs.items():
+            if not torch.allclose(tensor.detach(), before, rtol=0.0, atol=0.0, equal_nan=True):
                 raise Error(f"'{name}' was changed between the run and its derivatives")
-        lost = [t for t in self.tensors if not t.requires_grad]
-        if lost:
-            name = names.get(id(lost[0]), "a tensor")
-            raise Error(f"'{name}' required a gradient in the run, but does so no more")
+            if not tensor.requires_grad and any(tensor is t for t in self.tensors):
+                raise Error(f"'{name}' required a gradient in the run, but does so no more")
 
     def _repeat(self, steps: Sequence[float]) -> None:
         """Steps that end where they are told to."""
