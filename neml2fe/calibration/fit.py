@@ -143,7 +143,9 @@ def fit(
 
             try:
                 first = 0 if start else resumed_from or 0
-                end = search(problem, x, Monitor(stopping, report, first), stopping)
+                steepest = max((row.gradient_norm for row in history), default=0.0)
+                monitor = Monitor(stopping, report, first, steepest)
+                end = search(problem, x, monitor, stopping)
             except ConvergenceError as error:
                 end = Outcome(x, math.inf, False, error.message)
             return FitResult(parameters.values(end.x), *_fields(end), history)

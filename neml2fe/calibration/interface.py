@@ -84,13 +84,15 @@ class Monitor:
         stopping: Stopping,
         report: Callable[[int, Tensor, float, float], None],
         first: int = 0,
+        largest_gradient: float = 0.0,
     ) -> None:
         """`report(number, x, loss, gradient_norm)` is called once an iteration; `first` is the
-        number of the start, more than 0 if it goes on from an earlier run."""
+        number of the start, more than 0 if it goes on from an earlier run, whose largest norm
+        was `largest_gradient`."""
         self.stopping, self._first = stopping, first
         self._report = report
         self._best: list[float] = []
-        self._largest_gradient = 0.0
+        self._largest_gradient = largest_gradient
         self.x: Tensor | None = None
 
     @property

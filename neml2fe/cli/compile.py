@@ -29,6 +29,8 @@ from neml2fe.material import Material
 from neml2fe.models import Model
 from neml2fe.models.functional import parameter_base_ndims
 
+_UNKNOWN = "sub-batches of fields and state are known to a run alone, which builds its own kernels"
+
 
 class Job(NamedTuple):
     """A model, and what calls everything of it that a run may call, on points like a tensor."""
@@ -162,8 +164,11 @@ def _use(material: Material, like: torch.Tensor) -> None:
     like = _points(material.model, like)
     n = len(like)
     fields = {n: like.new_zeros(len(like), *t.BASE_SHAPE) for n, t in material.field_spec.items()}
-    with backend("eager"):  # the shapes, which are found on no points
-        state = material.initial_state(n, like.dtype, like.device, fields)
+    try:
+        with backend("eager"):  # the shapes, which are found on no points
+            state = material.initial_state(n, like.dtype, like.device, fields)
+    except ModelError as error:
+        raise ModelError(f"{error} ({_UNKNOWN})") from error
     strain = like.new_zeros(n, *material.inputs[material.strain].BASE_SHAPE)
     try:
         for tangent in (False, True):
@@ -171,10 +176,7 @@ def _use(material: Material, like: torch.Tensor) -> None:
     except Untraceable as error:
         if not isinstance(error.__cause__, ModelError):  # of a model that gets other shapes
             raise
-        raise ModelError(
-            f"{error.__cause__} (sub-batches of fields and state are known to a run alone, which "
-            "builds its own kernels)"
-        ) from error
+        raise ModelError(f"{error.__cause__} ({_UNKNOWN})") from error
     material.vjp(strain, state, 1.0, 1.0, torch.zeros_like(result.stress), {}, fields)
 
 

@@ -297,8 +297,8 @@ class Material:
         for name, shape in self.state_shapes(fields).items():
             if state[name].ndim - 1 > len(shape):
                 raise ModelError(
-                    f"material: state '{name}' of '{self.label}' has {shape} numbers a point, got "
-                    f"{tuple(state[name].shape[1:])}; a sub-batch comes with fields"
+                    f"material: state '{name}' must have shape {(len(strain), *shape)}, got "
+                    f"{tuple(state[name].shape)}; a sub-batch comes with fields"
                 )
         now = torch.as_tensor(time, dtype=strain.dtype, device=strain.device)
         return {**given, **dict(zip(self._times, (now, now - dt), strict=True))}

@@ -147,6 +147,16 @@ def test_a_record_of_an_earlier_version_of_the_program(tmp_path: Path) -> None:
     assert record.read(path).iterations[-1]["run"] == 1
 
 
+@pytest.mark.parametrize("optimiser", ["least_squares", "lbfgs"])
+def test_a_fit_that_has_converged_is_so_when_it_is_resumed(tmp_path: Path, optimiser: str) -> None:
+    path = tmp_path / "progress.jsonl"
+    first = fit(problem(), optimiser, record=path, max_iterations=400)
+    assert first.converged, first.reason
+    again = fit(problem(), optimiser, record=path, resume=True)
+    assert again.converged, again.reason
+    assert len(again.history) <= len(first.history) + 1
+
+
 def test_without_resume_a_record_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "fit.jsonl"
     fit(problem(), record=path)

@@ -184,6 +184,7 @@ def started(quick: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
                 [sys.executable, "-m", "neml2fe", *words],
                 env=os.environ | ENVIRONMENT, text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
         )  # fmt: skip
         record = quick / "results/fit/progress.jsonl"

@@ -78,6 +78,7 @@ def test_the_table_tells_what_the_files_are(
     assert all(int(row[3]) > 100 for row in table)
 
 
+@pytest.mark.slow  # as a run does, above
 def test_a_driver_finds_what_was_built(
     built: Callable[[], int], neml2fe: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -168,7 +168,7 @@ def test_petsc_agrees_with_scipy(results: tuple[Path, Ended], neml2fe: Cli, tmp_
     assert difference(tmp_path, results[0]) < 1e-9
 
 
-@pytest.mark.parametrize("ranks", ["1", "auto"])
+@pytest.mark.parametrize("ranks", [pytest.param("1", marks=pytest.mark.slow), "auto"])
 def test_without_petsc_one_line_says_so(
     ranks: str, results: tuple[Path, Ended], tmp_path: Path
 ) -> None:

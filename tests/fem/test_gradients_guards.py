@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gradients_box import deck_model, param
+from torch.autograd import forward_ad
 
 from neml2fe.errors import Error, InputError
 from neml2fe.fem import Body, Dirichlet, Problem, Reaction, SpaceFunction, Springs
@@ -127,3 +128,10 @@ def test_a_released_solution_has_no_derivatives() -> None:
 def test_nothing_asked_for() -> None:
     with pytest.raises(InputError, match="no step"):
         plate(0.01).solve([], FORCE)
+
+
+def test_forward_mode_is_refused() -> None:
+    with forward_ad.dual_level():
+        amplitude = forward_ad.make_dual(torch.tensor(0.01).double(), torch.tensor(1.0).double())
+        with pytest.raises(Error, match=r"'pull.value' is a dual number .*Solution.sensitivities"):
+            plate(amplitude).solve([1.0], FORCE)

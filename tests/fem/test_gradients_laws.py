@@ -141,6 +141,8 @@ def test_gradients_are_those_of_differences(name: str) -> None:
     assert_right(*SETTINGS[name](), **OPTIONS.get(name, {}))
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n == "crystal" else ()) for n in SETTINGS]
+)
 def test_sensitivities_and_gradients_are_transposes(name: str) -> None:
     assert_transposed(*SETTINGS[name]())

@@ -339,7 +339,7 @@ def test_compiled_operations(flags: str, monkeypatch: pytest.MonkeyPatch) -> Non
     check(run(torch.float64), 1e-11)
 
 
-@pytest.mark.parametrize("flags", ["", "-DNEML2FE_SCALAR"])
+@pytest.mark.parametrize("flags", ["", pytest.param("-DNEML2FE_SCALAR", marks=pytest.mark.slow)])
 def test_compiled_operations_in_single_precision(
     flags: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,16 @@ RATE_INDEPENDENT = {
     "closest_point",
 }
 DECK_NAMES = [n for n in PATHS if n not in LEFT_OUT]
+# Members of families of which others are compared each time; each takes five seconds and more.
+HEAVY = {
+    "chaboche6",
+    "crystal_decoupled",
+    "crystal_descent",
+    "crystal_dislocations",
+    "crystal_multiplicative",
+    "frederick_armstrong",
+    "plasticity_static_recovery",
+}
 
 
 def spread(name: str, *shape: int) -> torch.Tensor:
@@ -208,7 +218,9 @@ def test_iterative_linear_solvers_are_refused(deck: str) -> None:
         a.update(strain, state, 1.0, 1.0)
 
 
-@pytest.mark.parametrize("deck", DECK_NAMES)
+@pytest.mark.parametrize(
+    "deck", [pytest.param(n, marks=pytest.mark.slow if n in HEAVY else ()) for n in DECK_NAMES]
+)
 def test_two_steps_and_their_cotangents(deck: str) -> None:
     c = case(deck)
     tolerance = 3e-11 if deck in RATE_INDEPENDENT else 1e-11
@@ -250,7 +262,14 @@ def test_elastic_points_of_rate_independent_laws(deck: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "deck", ["chaboche", "combined", "temperature", "crystal_coupled", "viscoelastic_prony"]
+    "deck",
+    [
+        "chaboche",
+        pytest.param("combined", marks=pytest.mark.slow),
+        "temperature",
+        pytest.param("crystal_coupled", marks=pytest.mark.slow),
+        "viscoelastic_prony",
+    ],
 )
 def test_rates(deck: str) -> None:
     c = case(deck)

@@ -258,7 +258,7 @@ def refused() -> dict[str, tuple[object, str]]:
         ),
         "state of grains": (
             lambda: crystal.update(strain, grains, 1.0, 1.0, spin),
-            "state 'orientation' of 'model' has (3,) numbers a point, got (8, 3)",
+            "state 'orientation' must have shape (3, 3), got (3, 8, 3); a sub-batch",
         ),
         "mean over points": (
             lambda: taylor.initial_state(3),

@@ -225,7 +225,7 @@ def test_the_reference_itself() -> None:
 
 
 # --- elastic-plastic -------------------------------------------------------------------
-@pytest.mark.parametrize("cell_type", ["quad9", "triangle6"])
+@pytest.mark.parametrize("cell_type", ["quad9", pytest.param("triangle6", marks=pytest.mark.slow)])
 def test_pressure_and_displacement_with_hardening(cell_type: str) -> None:
     """From elastic over the limit pressure into the fully plastic regime. The error is largest
     while the plastic front crosses the wall, since it crosses elements, and falls with h."""
@@ -259,7 +259,7 @@ def test_plastic_zone_reaches_the_outside_at_the_limit_pressure() -> None:
     assert zones[1.005] == 1.0
 
 
-@pytest.mark.parametrize("cell_type", ["quad9", "triangle6"])
+@pytest.mark.parametrize("cell_type", ["quad9", pytest.param("triangle6", marks=pytest.mark.slow)])
 def test_limit_pressure_of_perfect_plasticity(cell_type: str) -> None:
     """Equilibrium is found up to 1 % below the limit, and not 1 % above it."""
     problem = cylinder(3, 8, cell_type, material("j2", 0.0))

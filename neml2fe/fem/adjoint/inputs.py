@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import torch
+from torch.autograd import forward_ad
 
-from neml2fe.errors import InputError, suggest
+from neml2fe.errors import Error, InputError, suggest
 from neml2fe.fem.conditions.conditions import CohesiveInterface
 from neml2fe.fem.conditions.fields import FieldLike
 from neml2fe.fem.conditions.tensors import condition_tensors, tensors_of
@@ -90,6 +91,16 @@ def with_parameters(problem: Problem, values: Mapping[str, torch.Tensor]) -> Ite
             own = {n: v for n, v in own.items() if n in known}
             stack.enter_context(material.with_parameters(own))
         yield
+
+
+def refuse_duals(tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raises `Error` for dual numbers, whose tangents would be lost."""
+    for name, tensor in tensors.items():
+        if forward_ad.unpack_dual(tensor).tangent is not None:
+            raise Error(
+                f"'{name}' is a dual number of torch's forward mode, which does not go through a "
+                "simulation: take Solution.sensitivities"
+            )
 
 
 def _prefixed(materials: Mapping[str, PointMaterial]) -> list[tuple[str, PointMaterial]]:

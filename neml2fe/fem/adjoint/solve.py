@@ -11,7 +11,7 @@ import torch
 from neml2fe.errors import ConvergenceError, Error, InputError, suggest
 from neml2fe.fem.adjoint.checkpoints import Checkpoints
 from neml2fe.fem.adjoint.gradients import Gradients, agree, same_on_every_rank
-from neml2fe.fem.adjoint.inputs import tensors_of_problem, with_parameters
+from neml2fe.fem.adjoint.inputs import refuse_duals, tensors_of_problem, with_parameters
 from neml2fe.fem.adjoint.sensitivity import Direction, push
 from neml2fe.fem.adjoint.shape import check_observations, follow
 from neml2fe.fem.adjoint.sweep import reverse
@@ -97,6 +97,7 @@ def solve(
     check_observations(problem, observe)
     with with_parameters(problem, parameters):
         known = tensors_of_problem(problem)
+        refuse_duals(known)
         tensors = [t for t in known.values() if t.requires_grad]
         graph = torch.is_grad_enabled() and bool(tensors)
         shapes = [(n, tuple(t.shape), t.requires_grad) for n, t in known.items()]
