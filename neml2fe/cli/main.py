@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import neml2fe
+from neml2fe.cli.interrupt import noticed_interrupts
 from neml2fe.errors import Error, InputError
 
 # How long a failed rank waits for the others to fail the same way before it stops them.
@@ -40,7 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Other ranks may be inside of an operation on `comm` when this one fails.
         ending = None if comm is None else comm.Dup()
         warnings.showwarning = functools.partial(_warn, comm)
-        code: int = given.action(given, comm)
+        with noticed_interrupts() as require_none:
+            try:
+                code: int = given.action(given, comm)
+            except Exception:
+                require_none()  # inside of a library it may have become another error
+                raise
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # whoever reads the output has seen enough, as with `| head`

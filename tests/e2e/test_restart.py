@@ -16,6 +16,7 @@ import pytest
 from e2e_runs import PLATE, Ended, settings
 from mpi_ranks import ENVIRONMENT
 
+from neml2fe.cli import main
 from neml2fe.io import checkpoint, read_table
 
 Cli = Callable[..., Ended]
@@ -121,6 +122,24 @@ def test_interrupted_run_ends_promptly(backend: str, tmp_path: Path) -> None:
     assert running.returncode == 130
     assert err == "interrupted; what was written stays readable\n"
     assert len(read_table(tmp_path / "plate.csv")["time"]) >= 3
+
+
+def test_an_interrupt_that_a_library_turns_into_another_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def library(*given: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("error code -1") from None
+
+    monkeypatch.setattr("neml2fe.input.load_input", library)
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["run", str(PLATE)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert capsys.readouterr().err == "interrupted; what was written stays readable\n"
 
 
 # --- checkpoints that do not fit -------------------------------------------------------
