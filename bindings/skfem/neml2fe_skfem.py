@@ -24,13 +24,10 @@ from neml2fe_skfem_layout import Array, Arrays, Layout
 from numpy.typing import ArrayLike
 from skfem import Basis, BilinearForm, LinearForm
 
-from neml2fe.errors import ConvergenceError, ModelError, suggest
-from neml2fe.material import PlaneStress, PointMaterial, PointResult, State
-from neml2fe.types import R2, SR2
+from neml2fe.errors import ConvergenceError, ModelError
+from neml2fe.material import FORMULATIONS, PointMaterial, PointResult, State, in_formulation
 
 __all__ = ["FORMULATIONS", "Cotangents", "MaterialPoints", "internal_forces", "stiffness"]
-
-FORMULATIONS = ("three_dimensional", "plane_strain", "plane_stress")
 
 
 @LinearForm
@@ -89,7 +86,7 @@ class MaterialPoints:
         formulation: str = "three_dimensional",
         fields: Mapping[str, ArrayLike] | None = None,
     ) -> None:
-        self.material = _in_formulation(material, formulation)
+        self.material = in_formulation(material, formulation, "scikit-fem")
         d = 3 if formulation == "three_dimensional" else 2
         if not isinstance(basis, tuple):
             if basis.mesh.dim() != d:
@@ -191,21 +188,3 @@ class MaterialPoints:
         if self._trial is None:
             raise ModelError("scikit-fem: there is no successful update since the last accept()")
         return self._trial
-
-
-def _in_formulation(material: PointMaterial, formulation: str) -> PointMaterial:
-    if formulation not in FORMULATIONS:
-        raise ModelError(
-            f"scikit-fem: no formulation '{formulation}'{suggest(formulation, FORMULATIONS)}"
-        )
-    if (material.strain_kind, material.stress_kind) not in ((SR2, SR2), (R2, R2)):
-        raise ModelError(
-            f"scikit-fem: '{material.label}' maps {material.strain_kind.__name__} to "
-            f"{material.stress_kind.__name__}; it must map SR2 to SR2, or R2 to R2 (first "
-            "Piola-Kirchhoff, see neml2fe.material.finite_strain)"
-        )
-    if isinstance(material, PlaneStress):
-        if formulation != "plane_stress":
-            raise ModelError(f"scikit-fem: a PlaneStress material is no {formulation} one")
-        return material
-    return PlaneStress(material) if formulation == "plane_stress" else material

@@ -23,12 +23,11 @@ from torchfem.base import Mechanics
 from torchfem.materials import MechanicsMaterial
 
 from neml2fe.errors import ModelError, suggest
-from neml2fe.material import PlaneStress, PointMaterial, State
-from neml2fe.types import R2, SR2
+from neml2fe.material import FORMULATIONS, PointMaterial, State, in_formulation
+from neml2fe.types import R2
 
 __all__ = ["FORMULATIONS", "NemlMaterial", "set_clock"]
 
-FORMULATIONS = ("three_dimensional", "plane_strain", "plane_stress")
 FieldLike = float | torch.Tensor | Callable[[float], float | torch.Tensor]
 Model = TypeVar("Model", bound=Mechanics)
 
@@ -83,7 +82,7 @@ class NemlMaterial(MechanicsMaterial):
     ) -> None:
         super().__init__()
         self.rho = torch.as_tensor(rho)
-        self.material = _in_formulation(material, formulation)
+        self.material = in_formulation(material, formulation, "torch-fem")
         self.formulation, self.rate_independent = formulation, rate_independent
         self.symmetric_tangent = symmetric_tangent
         self.finite_strain = material.strain_kind is R2
@@ -209,21 +208,3 @@ class NemlMaterial(MechanicsMaterial):
                 )
             found[name] = value.expand(shape)
         return found
-
-
-def _in_formulation(material: PointMaterial, formulation: str) -> PointMaterial:
-    if formulation not in FORMULATIONS:
-        raise ModelError(
-            f"torch-fem: no formulation '{formulation}'{suggest(formulation, FORMULATIONS)}"
-        )
-    if (material.strain_kind, material.stress_kind) not in ((SR2, SR2), (R2, R2)):
-        raise ModelError(
-            f"torch-fem: '{material.label}' maps {material.strain_kind.__name__} to "
-            f"{material.stress_kind.__name__}; it must map SR2 to SR2, or R2 to R2 (first "
-            "Piola-Kirchhoff, see neml2fe.material.finite_strain)"
-        )
-    if isinstance(material, PlaneStress):
-        if formulation != "plane_stress":
-            raise ModelError(f"torch-fem: a PlaneStress material is no {formulation} one")
-        return material
-    return PlaneStress(material) if formulation == "plane_stress" else material

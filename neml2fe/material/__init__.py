@@ -1,5 +1,6 @@
 """The batched quadrature-point interface between materials and host codes."""
 
+from neml2fe.material.formulation import FORMULATIONS, in_formulation
 from neml2fe.material.history import current_name, is_old, lags, split_lag
 from neml2fe.material.interface import PointMaterial
 from neml2fe.material.logarithmic import LogarithmicStrain
@@ -11,6 +12,7 @@ from neml2fe.material.results import PointCotangents, PointResult, State
 from neml2fe.models.model import Spec
 
 __all__ = [
+    "FORMULATIONS",
     "FirstPiolaKirchhoff",
     "LogarithmicStrain",
     "MarchCotangents",
@@ -24,6 +26,7 @@ __all__ = [
     "State",
     "current_name",
     "finite_strain",
+    "in_formulation",
     "is_old",
     "lags",
     "split_lag",
