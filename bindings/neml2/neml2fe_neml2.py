@@ -24,7 +24,7 @@ from neml2fe_neml2_model import Neml2Model, Raw, finite
 from neml2fe.errors import ModelError, suggest
 from neml2fe.implicit import Status
 from neml2fe.material import PointCotangents, PointResult, Spec, State, current_name, is_old, lags
-from neml2fe.material.interface import Time, require_rates, require_shape
+from neml2fe.material.interface import Time, require_fields, require_rates, require_shape
 from neml2fe.material.results import Fields
 from neml2fe.material.variables import require_variables, state_of, strain_of, stress_of
 from neml2fe.types import R2, TypedTensor
@@ -238,12 +238,7 @@ class Neml2Material:
         """All inputs of the model by name, `(n, *base)`; times are single numbers."""
         require_shape(self, strain)
         n, fields = len(strain), fields or {}
-        for name in fields:
-            if name not in self.field_spec:
-                raise ModelError(
-                    f"material: '{self.label}' has no field '{name}'"
-                    f"{suggest(name, self.field_spec)}"
-                )
+        require_fields(self, fields)
         given = {self.strain: strain}
         for role, spec, values in (
             ("state", self.state_spec, state),

@@ -201,6 +201,16 @@ def require_shape(material: PointMaterial, strain: torch.Tensor) -> None:
         )
 
 
+def require_fields(material: PointMaterial, fields: Fields) -> None:
+    """Raises `ModelError` where `fields` has a name that is none of `material`."""
+    for name in fields:
+        if name not in material.field_spec:
+            raise ModelError(
+                f"material: '{material.label}' has no field '{name}'"
+                f"{suggest(name, material.field_spec)}"
+            )
+
+
 def require_rates(material: PointMaterial, what: str, rates: Fields | None, of: Fields) -> None:
     """Raises `ModelError` where `rates` are of none of `of`, or in another shape."""
     for name, rate in (rates or {}).items():

@@ -13,7 +13,7 @@ from neml2fe.kernels import BACKENDS
 from neml2fe.material.compiled import CompiledMaterial
 from neml2fe.material.composed import ComposedMaterial
 from neml2fe.material.history import current_name, is_old, lags
-from neml2fe.material.interface import require_rates, require_shape
+from neml2fe.material.interface import require_fields, require_rates, require_shape
 from neml2fe.material.march import march, march_vjp
 from neml2fe.material.path import MarchCotangents, MarchResult
 from neml2fe.material.response import response
@@ -273,12 +273,7 @@ class Material:
     ) -> dict[str, torch.Tensor]:
         require_shape(self, strain)
         fields = fields or {}
-        for name in fields:
-            if name not in self.field_spec:
-                raise ModelError(
-                    f"material: '{self.model.label}' has no field '{name}'"
-                    f"{suggest(name, self.field_spec)}"
-                )
+        require_fields(self, fields)
         given = {self.strain: strain}
         for role, spec, values in (
             ("state", self.state_spec, state),
